@@ -1,0 +1,249 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * pprofrt: the profiler that Go programs have built in, for C programs.
+ * This is the library's only public header; it knows nothing of nginx.
+ *
+ * One process or many: a parent may create a region of shared memory before
+ * it forks; every child that calls prt_start() with it records into a slot of
+ * its own there, and any of them can answer for all.  Profiles are tables of
+ * counters that only grow; a window is the difference of two snapshots, so
+ * windows of several users may overlap.
+ *
+ * Thread safety is said at each function.  "Control thread" is the thread
+ * that called prt_start(): in nginx, the event loop.  None of these functions
+ * may be called in a signal handler unless it says so.
+ */
+
+
+#ifndef _PPROFRT_H_INCLUDED_
+#define _PPROFRT_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+
+#define PRT_VERSION            "0.1.0"
+
+#define PRT_MEMORY_MIN         (1024 * 1024)          /* bytes */
+#define PRT_MEMORY_DEFAULT     (16 * 1024 * 1024)
+#define PRT_MEMORY_MAX         (1024 * 1024 * 1024)
+
+#define PRT_CPU_RATE_MIN       1                      /* Hz */
+#define PRT_CPU_RATE_DEFAULT   100
+#define PRT_CPU_RATE_MAX       1000
+
+#define PRT_ERROR_LEN          256                    /* an error text, with NUL */
+
+#define PRT_EXPORT             __attribute__((visibility("default")))
+
+
+/* region: shared memory of a family of processes */
+
+typedef struct prt_region_s  prt_region_t;
+
+/*
+ * Makes a region for "workers" concurrent processes.  Memory is touched only
+ * when used.  To be called before fork(), by the process that owns the
+ * workers; it starts no thread and installs nothing.  NULL: see "error".
+ */
+PRT_EXPORT prt_region_t *prt_region_create(unsigned workers,
+    char error[PRT_ERROR_LEN]);
+
+/*
+ * A new generation of workers is about to be forked: processes started with
+ * prt_start() from now on count as newer than those running.  The region
+ * keeps at least 2 * workers + 8 slots; it never shrinks.
+ */
+PRT_EXPORT void prt_region_renew(prt_region_t *region, unsigned workers);
+
+PRT_EXPORT void prt_region_destroy(prt_region_t *region);
+
+
+/* a process */
+
+typedef struct {
+    uint64_t               connections;   /* open at this moment */
+    uint64_t               requests;      /* in flight at this moment */
+} prt_gauges_t;
+
+
+typedef struct {
+    size_t                 memory;        /* bytes of this process's slot; 0: default */
+    unsigned               cpu_rate;      /* Hz where a request names none; 0: default */
+    int                    worker;        /* worker number, for the label; -1: none */
+
+    /*
+     * Asked now and then by the service thread, never by the control thread;
+     * must only read.  May be NULL.
+     */
+    void                 (*gauges)(prt_gauges_t *gauges);
+} prt_options_t;
+
+
+/*
+ * Starts the runtime in this process: claims a slot of the region (NULL: a
+ * private region of its own), installs the hooks on thread creation and
+ * starts the service thread.  Returns 0, or -1 with "error" filled: then
+ * nothing was started and the process goes on without profiler.
+ */
+PRT_EXPORT int prt_start(prt_region_t *region, const prt_options_t *options,
+    char error[PRT_ERROR_LEN]);
+
+/*
+ * Stops it: deletes all timers, ignores SIGPROF, ends the service thread.
+ * What was recorded stays readable for the other processes of the region.
+ * Jobs still open are ended without an answer.
+ */
+PRT_EXPORT void prt_stop(void);
+
+/*
+ * True when processes of a newer generation, or of the same one, go on while
+ * this one ends, so that a window over them still makes sense.
+ */
+PRT_EXPORT int prt_others_remain(void);
+
+
+/* profiles */
+
+#define PRT_PROFILE_WINDOW     0x01       /* only exists over a window: "profile" */
+#define PRT_PROFILE_TEXT       0x02       /* has a text form: debug=1 */
+#define PRT_PROFILE_DELTA      0x04       /* cumulative, and seconds= gives a difference */
+
+
+typedef struct {
+    const char            *name;          /* as in the path: "profile", "threadcreate" */
+    const char            *description;   /* one sentence, for the index */
+    unsigned               flags;
+} prt_profile_info_t;
+
+
+/* Profile i, in the order of their names; NULL past the last.  Any thread. */
+PRT_EXPORT const prt_profile_info_t *prt_profile_info(unsigned i);
+
+/* The profile of this name of "len" bytes; NULL: unknown.  Any thread. */
+PRT_EXPORT const prt_profile_info_t *prt_profile_find(const char *name,
+    size_t len);
+
+
+/*
+ * jobs: what takes time is a job.  A job is opened, worked on by the service
+ * thread, and handed back finished; the control thread learns of it by the
+ * descriptor prt_eventfd().  All job functions: control thread only.
+ */
+
+typedef struct prt_job_s  prt_job_t;
+
+
+#define PRT_ANY                (-1)
+
+typedef struct {
+    const prt_profile_info_t *profile;
+    uint64_t               window;        /* ns; 0: what has accumulated so far */
+    unsigned               rate;          /* Hz; 0: the process's default */
+    int                    worker;        /* PRT_ANY: all */
+    pid_t                  pid;           /* PRT_ANY: all */
+    int                    debug;         /* 0: profile.proto, gzipped; 1: text */
+} prt_profile_request_t;
+
+
+typedef enum {
+    PRT_OK = 0,
+    PRT_NOT_FOUND,                        /* no such worker or pid */
+    PRT_BUSY,                             /* too many windows at once */
+    PRT_FAILED                            /* see the text */
+} prt_status_t;
+
+
+typedef struct {
+    prt_status_t           status;
+    const char            *error;         /* status != PRT_OK: one sentence */
+    const uint8_t         *data;          /* status == PRT_OK */
+    size_t                 size;
+} prt_answer_t;
+
+
+/* One worker of the region, for the index. */
+typedef struct {
+    unsigned               slot;
+    int                    worker;        /* -1: none */
+    pid_t                  pid;
+    uint64_t               age;           /* ns since its start */
+    uint64_t               cpu;           /* ns of CPU time of all its threads */
+    uint64_t               rss;           /* bytes */
+    prt_gauges_t           gauges;
+    uint64_t               samples;       /* CPU samples taken */
+    uint64_t               lost;          /* samples lost, of all profiles */
+    unsigned               rate;          /* Hz of the CPU sampler; 0: off */
+    unsigned               alive:1;
+    unsigned               exiting:1;     /* of an older generation, or stopping */
+    unsigned               silent:1;      /* did not answer: its gauges are old */
+} prt_worker_info_t;
+
+
+/*
+ * Each returns NULL when memory is short.  "data" is the caller's, given back
+ * by prt_job_data().
+ */
+PRT_EXPORT prt_job_t *prt_job_profile(const prt_profile_request_t *request,
+    void *data);
+
+/*
+ * Names of addresses as they stand in our profiles.  Takes the array over,
+ * which must come from malloc().  Answer: "num_symbols: 1\n", then a line
+ * "0xADDR name\n" for each address that is known.
+ */
+PRT_EXPORT prt_job_t *prt_job_symbol(uint64_t *addresses, size_t n,
+    void *data);
+
+/*
+ * The state of all workers and the counts of all profiles, for the index;
+ * read by prt_job_workers() and prt_job_count() when it is finished.
+ */
+PRT_EXPORT prt_job_t *prt_job_state(void *data);
+
+/* Closes the window now: the answer so far comes as usual. */
+PRT_EXPORT void prt_job_end(prt_job_t *job);
+
+/*
+ * Nobody waits for it any more: everything that it had switched on is
+ * switched off, and it is freed.  Not to be used after.
+ */
+PRT_EXPORT void prt_job_cancel(prt_job_t *job);
+
+/* Readable (level) when a job has finished; owned by the runtime. */
+PRT_EXPORT int prt_eventfd(void);
+
+/*
+ * The next finished job, NULL when there is none; the first call after the
+ * descriptor became readable clears it.
+ */
+PRT_EXPORT prt_job_t *prt_job_finished(void);
+
+PRT_EXPORT void *prt_job_data(prt_job_t *job);
+PRT_EXPORT const prt_answer_t *prt_job_answer(prt_job_t *job);
+
+/* Only of a finished job of prt_job_state(). */
+PRT_EXPORT const prt_worker_info_t *prt_job_workers(prt_job_t *job,
+    size_t *n);
+PRT_EXPORT uint64_t prt_job_count(prt_job_t *job,
+    const prt_profile_info_t *profile);
+
+/* Of a finished job; its answer goes with it. */
+PRT_EXPORT void prt_job_free(prt_job_t *job);
+
+
+#ifdef __cplusplus
+}
+#endif
+
+
+#endif /* _PPROFRT_H_INCLUDED_ */

@@ -1,0 +1,131 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The shared memory of a family of processes: a directory of slots, and the
+ * windows that are open.
+ *
+ * It is one sparse memfd with room for the most slots there can be, of the
+ * largest size; a process maps its own slot, and another's when it reads it.
+ * So a reload that wants more or larger slots needs no second region that
+ * the workers of the generation before could not see.  Nothing is charged
+ * before it is touched.
+ *
+ * Nothing in it is a pointer, and nothing in it is a lock.  A process may die
+ * at any instruction: who finds its entry dead goes on from there.
+ */
+
+
+#ifndef _PRT_REGION_H_INCLUDED_
+#define _PRT_REGION_H_INCLUDED_
+
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pprofrt.h"
+
+
+#define PRT_SLOTS_MAX    1024              /* nginx has no more processes */
+#define PRT_WINDOWS_MAX  256
+
+
+typedef enum {
+    PRT_SLOT_FREE = 0,                     /* never used */
+    PRT_SLOT_CLAIMED,                      /* being made */
+    PRT_SLOT_LIVE,
+    PRT_SLOT_ENDED                         /* ended in order, or found dead */
+} prt_slot_state_t;
+
+
+/* a slot in the directory: written by its process, but for "wake" */
+
+typedef struct {
+    _Atomic uint64_t     owner;            /* generation << 32 | pid; changes with every claim */
+    _Atomic uint64_t     state;            /* generation << 32 | prt_slot_state_t */
+    _Atomic uint64_t     birth;            /* start of the process, clock ticks since boot */
+    _Atomic uint64_t     size;             /* bytes of the slot */
+    _Atomic uint64_t     start;            /* prt_now() */
+    _Atomic uint64_t     synced;           /* the last sync that the process followed */
+    _Atomic uint32_t     wake;             /* futex of its service thread */
+    _Atomic uint32_t     cycle;            /* generation of workers */
+    _Atomic int32_t      worker;
+    _Atomic uint32_t     waiting;          /* wants to be woken when others have synced */
+} prt_entry_t;
+
+
+/* a window that is open: what it wants is on while it is there */
+
+typedef struct {
+    _Atomic uint64_t     owner;            /* slot's generation << 32 | slot + 1; 0: free */
+    _Atomic uint32_t     open;             /* the rest is valid */
+    _Atomic uint32_t     profile;          /* number in the registry */
+    _Atomic uint32_t     rate;             /* Hz */
+    _Atomic int32_t      worker;           /* PRT_ANY: all */
+    _Atomic int32_t      pid;              /* PRT_ANY: all */
+} prt_window_t;
+
+
+typedef struct {
+    _Atomic uint32_t     cycle;            /* the newest generation of workers */
+    _Atomic uint32_t     nslots;           /* of the directory, in use */
+    _Atomic uint64_t     sync;             /* number of the last sync asked for */
+    prt_window_t         windows[PRT_WINDOWS_MAX];
+    prt_entry_t          entries[PRT_SLOTS_MAX];
+} prt_region_head_t;
+
+
+struct prt_region_s {
+    prt_region_head_t   *head;
+    int                  fd;
+    unsigned             limit;            /* slots that the file has room for */
+
+    /* this process's own mappings */
+    struct {
+        void            *memory;
+        size_t           size;
+    } maps[PRT_SLOTS_MAX];
+};
+
+
+/*
+ * Takes a slot of "size" bytes for this process: one never used, or the one
+ * that ended first; its memory is zeroed.  The slot is visible after
+ * prt_region_publish().  Returns its number, or -1 with "error" filled.
+ */
+int prt_region_claim(prt_region_t *region, size_t size, int worker,
+    char error[PRT_ERROR_LEN]);
+void prt_region_publish(prt_region_t *region, unsigned slot);
+
+/* This process ends: the slot stays readable until it is needed. */
+void prt_region_release(prt_region_t *region, unsigned slot);
+
+/*
+ * The memory of a slot, mapped here if need be; NULL: nothing there, or no
+ * memory.  Service thread only.
+ */
+void *prt_region_map(prt_region_t *region, unsigned slot, size_t *size);
+
+unsigned prt_region_slots(const prt_region_t *region);
+
+/*
+ * The state of a slot: PRT_SLOT_LIVE only if its process still runs.  "owner"
+ * tells whether what was read since is still of the same process.
+ */
+prt_slot_state_t prt_region_state(const prt_region_t *region, unsigned slot,
+    uint64_t *owner);
+
+
+/*
+ * Windows.  open() returns its number, or -1 when there are too many; the
+ * others see it at their next sync.  sweep() frees those of dead processes;
+ * "mine" is the caller's own slot.
+ */
+int prt_region_window_open(prt_region_t *region, unsigned slot,
+    const prt_window_t *wanted);
+void prt_region_window_close(prt_region_t *region, unsigned window);
+void prt_region_window_sweep(prt_region_t *region, unsigned mine);
+
+
+#endif /* _PRT_REGION_H_INCLUDED_ */

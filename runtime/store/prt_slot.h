@@ -1,0 +1,145 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * A slot: what one process records.  The layout is a function of its size and
+ * of the tables asked for, so a reader computes it and trusts no offset that
+ * it finds there.
+ */
+
+
+#ifndef _PRT_SLOT_H_INCLUDED_
+#define _PRT_SLOT_H_INCLUDED_
+
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "platform/prt_image.h"
+#include "store/prt_intern.h"
+#include "store/prt_table.h"
+
+
+#define PRT_TABLES_MAX   12
+#define PRT_OBJECTS_MAX  256
+#define PRT_LABELS_MAX   16                /* of one sample */
+#define PRT_STRING_MAX   512               /* bytes, longer ones are cut */
+#define PRT_STACK_MAX    256               /* frames */
+
+
+/* what a slot counts beside its profiles; all grow only */
+
+typedef enum {
+    PRT_COUNT_SIGNALS = 0,                 /* SIGPROFs of our timers */
+    PRT_COUNT_SAMPLES,                     /* their weights: 1 + overruns */
+    PRT_COUNT_CPU,                         /* ns that they stand for */
+    PRT_COUNT_FOREIGN,                     /* SIGPROFs of somebody else */
+    PRT_COUNT_STACKS,                      /* stacks taken, of all profiles ... */
+    PRT_COUNT_TRUNCATED,                   /* ... longer than PRT_STACK_MAX */
+    PRT_COUNT_NO_OBJECT,                   /* ... that ended outside of all objects */
+    PRT_COUNT_NO_ROW,                      /* ... where no unwind information is */
+    PRT_COUNT_BROKEN,                      /* ... in memory that is no stack */
+    PRT_COUNTS
+} prt_count_t;
+
+
+/* an object as it lay in the process's memory */
+
+typedef struct {
+    uint64_t             lo, hi;           /* addresses of its executable segments */
+    uint64_t             bias;             /* address - vaddr */
+    uint64_t             serial;           /* of the object in its process */
+    uint64_t             memory_size;      /* of the vDSO's image; else 0 */
+    uint32_t             path;             /* string */
+    uint8_t              fixed;            /* ET_EXEC */
+    uint8_t              own;              /* of the profiler itself */
+    uint8_t              build_id_len;
+    uint8_t              nsegments;
+    uint8_t              build_id[PRT_BUILD_ID_MAX];
+    prt_image_segment_t  segments[PRT_IMAGE_SEGMENTS];
+} prt_slot_object_t;
+
+
+typedef struct {
+    _Atomic uint64_t     counts[PRT_COUNTS];
+
+    /* written at each sync */
+    _Atomic uint64_t     cpu;              /* ns, of all threads */
+    _Atomic uint64_t     rss;              /* bytes */
+    _Atomic uint64_t     connections;
+    _Atomic uint64_t     requests;
+    _Atomic uint32_t     rate;             /* Hz of the CPU sampler; 0: off */
+    _Atomic uint32_t     threads;          /* sampled */
+    _Atomic uint32_t     deaf;             /* threads that block SIGPROF */
+    _Atomic uint32_t     untimed;          /* threads without timer: errno below */
+    _Atomic uint32_t     untimed_errno;
+    _Atomic uint32_t     taken;            /* string: whose handler SIGPROF has; 0: ours */
+    _Atomic uint32_t     epoch;            /* of the transient tables */
+
+    _Atomic uint32_t     nobjects;
+    prt_slot_object_t    objects[PRT_OBJECTS_MAX];
+} prt_slot_head_t;
+
+
+typedef struct {
+    unsigned             ncounters;        /* 1 .. PRT_COUNTERS_MAX */
+    unsigned             share;            /* of the slot, in 1/64 */
+    unsigned             transient;        /* its stacks may be forgotten between windows */
+} prt_table_spec_t;
+
+
+/*
+ * Stacks of transient tables (which exist only while a window is open) are
+ * kept apart, so that they can be forgotten: else a scraper that profiles for
+ * months would fill the slot with stacks never seen again.
+ */
+
+typedef struct {
+    prt_slot_head_t     *head;
+    prt_intern_t         strings;          /* bytes */
+    prt_intern_t         labels;           /* prt_label_t, sorted by key */
+    prt_intern_t         stacks;           /* uint64_t frames, leaf first */
+    prt_intern_t         transient;        /* the same, of transient tables */
+    prt_table_t          tables[PRT_TABLES_MAX];
+    unsigned             ntables;
+} prt_slot_t;
+
+
+typedef struct {
+    uint32_t             key;              /* strings */
+    uint32_t             value;
+} prt_label_t;
+
+
+/* Computes the handle of a slot of "size" bytes at "memory". */
+void prt_slot_attach(prt_slot_t *slot, void *memory, size_t size,
+    const prt_table_spec_t *specs, unsigned n);
+
+/* Forgets transient tables and their stacks; no writer may be inside. */
+void prt_slot_forget(prt_slot_t *slot, const prt_table_spec_t *specs);
+
+/* Part of the transient stacks' memory in use, in percent. */
+unsigned prt_slot_used(const prt_slot_t *slot);
+
+/* Interns a string; 0: no room.  Signal-safe. */
+uint32_t prt_slot_string(prt_slot_t *slot, const char *s, size_t len);
+
+/* Interns a set of labels, at most PRT_LABELS_MAX; 0: none, or no room. */
+uint32_t prt_slot_labels(prt_slot_t *slot, const prt_label_t *labels,
+    unsigned n);
+
+/* The string with this number copied, "" if there is none. */
+const char *prt_slot_text(const prt_slot_t *slot, uint32_t id,
+    char text[PRT_STRING_MAX]);
+
+/* Signal-safe. */
+static inline void
+prt_slot_count(prt_slot_t *slot, prt_count_t count, uint64_t n)
+{
+    atomic_fetch_add_explicit(&slot->head->counts[count], n,
+                              memory_order_relaxed);
+}
+
+
+#endif /* _PRT_SLOT_H_INCLUDED_ */
