@@ -1,0 +1,275 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ */
+
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collect/prt_comments.h"
+#include "platform/prt_clock.h"
+
+
+#define PRT_COMMENTS_MAX   256             /* lines */
+#define PRT_NAMED_WORKERS  64              /* in one line */
+
+
+static void prt_comment(prt_merge_t *merge, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void prt_comment_workers(prt_merge_t *merge,
+    const prt_snapshot_t *start, const prt_snapshot_t *end);
+static void prt_comment_cpu(prt_merge_t *merge,
+    const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate);
+static void prt_comment_stacks(prt_merge_t *merge, unsigned profile,
+    const prt_snapshot_t *start, const prt_snapshot_t *end);
+static uint64_t prt_comment_sum(const prt_snapshot_t *start,
+    const prt_snapshot_t *end, prt_count_t count);
+
+
+int
+prt_comments(prt_merge_t *merge, unsigned profile,
+    const prt_target_t *target, const prt_snapshot_t *start,
+    const prt_snapshot_t *end, unsigned rate)
+{
+    prt_report_t  *report;
+
+    report = &merge->report;
+
+    report->comments = prt_arena_alloc(merge->arena,
+                                       PRT_COMMENTS_MAX * sizeof(char *));
+    if (report->comments == NULL) {
+        return -1;
+    }
+
+    prt_comment(merge, "pprofrt " PRT_VERSION);
+
+    if (start) {
+        prt_comment(merge, "window: %.3f s",
+                    (double) report->duration / (double) PRT_SEC);
+    }
+
+    if (target->worker != PRT_ANY) {
+        prt_comment(merge, "only worker %d", target->worker);
+    }
+
+    if (target->pid != PRT_ANY) {
+        prt_comment(merge, "only pid %d", (int) target->pid);
+    }
+
+    prt_comment_workers(merge, start, end);
+
+    if (prt_profiles[profile].period == 0) {
+        prt_comment_cpu(merge, start, end, rate);
+    }
+
+    prt_comment_stacks(merge, profile, start, end);
+
+    return 0;
+}
+
+
+static void
+prt_comment(prt_merge_t *merge, const char *fmt, ...)
+{
+    char           text[1024];
+    va_list        args;
+    prt_report_t  *report;
+
+    report = &merge->report;
+
+    if (report->ncomments == PRT_COMMENTS_MAX) {
+        return;
+    }
+
+    va_start(args, fmt);
+    (void) vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+
+    report->comments[report->ncomments] =
+                              prt_arena_printf(merge->arena, "%s", text);
+
+    if (report->comments[report->ncomments]) {
+        report->ncomments++;
+    }
+}
+
+
+static void
+prt_comment_workers(prt_merge_t *merge, const prt_snapshot_t *start,
+    const prt_snapshot_t *end)
+{
+    unsigned                    i;
+    const char                 *what;
+    const prt_snapshot_slot_t  *slot;
+
+    prt_comment(merge, "processes: %u", end->n);
+
+    for (i = 0; i < end->n && i < PRT_NAMED_WORKERS; i++) {
+        slot = &end->slots[i];
+
+        if (slot->silent) {
+            what = "included as far as it recorded: it did not answer";
+
+        } else if (!slot->live) {
+            what = "included until it ended";
+
+        } else if (start && prt_snapshot_find(start, slot) == NULL) {
+            what = "included since it started";
+
+        } else {
+            what = "included";
+        }
+
+        prt_comment(merge, "worker %d pid %d: %s", slot->worker,
+                    (int) slot->pid, what);
+    }
+
+    for (i = 0; start && i < start->n; i++) {
+        slot = &start->slots[i];
+
+        if (slot->live && prt_snapshot_find(end, slot) == NULL) {
+            prt_comment(merge, "worker %d pid %d: missing: it ended and its "
+                        "memory was needed for another", slot->worker,
+                        (int) slot->pid);
+        }
+    }
+}
+
+
+static void
+prt_comment_cpu(prt_merge_t *merge,
+    const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate)
+{
+    char                    name[PRT_STRING_MAX];
+    unsigned                i, achieved;
+    uint32_t                r, n;
+    uint64_t                signals, samples, cpu;
+    const prt_slot_head_t  *head;
+
+    achieved = 0;
+
+    for (i = 0; i < end->n; i++) {
+        r = atomic_load(&end->slots[i].memory.head->rate);
+        achieved = r > achieved ? r : achieved;
+    }
+
+    if (achieved == 0) {
+        achieved = rate;
+    }
+
+    merge->report.period = (int64_t) (PRT_SEC / achieved);
+
+    signals = prt_comment_sum(start, end, PRT_COUNT_SIGNALS);
+    samples = prt_comment_sum(start, end, PRT_COUNT_SAMPLES);
+    cpu = prt_comment_sum(start, end, PRT_COUNT_CPU);
+
+    if (achieved != rate) {
+        prt_comment(merge, "rate: asked %u Hz, sampled at %u Hz because "
+                    "another profile wants it", rate, achieved);
+    } else {
+        prt_comment(merge, "rate: asked %u Hz", rate);
+    }
+
+    prt_comment(merge, "achieved: %.1f signals per CPU second; %" PRIu64
+                " samples in %" PRIu64 " signals (the kernel merges ticks; "
+                "weights keep the totals)",
+                cpu ? (double) signals * (double) PRT_SEC / (double) cpu : 0.0,
+                samples, signals);
+
+    n = (uint32_t) prt_comment_sum(start, end, PRT_COUNT_FOREIGN);
+
+    if (n) {
+        prt_comment(merge, "foreign: %u SIGPROF signals were not ours", n);
+    }
+
+    for (i = 0; i < end->n; i++) {
+        head = end->slots[i].memory.head;
+
+        n = atomic_load(&head->taken);
+
+        if (n) {
+            prt_comment(merge, "worker %d pid %d: not sampled: SIGPROF is "
+                        "handled by %s", end->slots[i].worker,
+                        (int) end->slots[i].pid,
+                        prt_slot_text(&end->slots[i].memory, n, name));
+        }
+
+        n = atomic_load(&head->deaf);
+
+        if (n) {
+            prt_comment(merge, "worker %d pid %d: %u threads block SIGPROF "
+                        "and are missing", end->slots[i].worker,
+                        (int) end->slots[i].pid, n);
+        }
+
+        n = atomic_load(&head->untimed);
+
+        if (n) {
+            prt_comment(merge, "worker %d pid %d: %u threads are missing, no "
+                        "timer: %s", end->slots[i].worker,
+                        (int) end->slots[i].pid, n,
+                        strerror((int) atomic_load(&head->untimed_errno)));
+        }
+    }
+}
+
+
+static void
+prt_comment_stacks(prt_merge_t *merge, unsigned profile,
+    const prt_snapshot_t *start, const prt_snapshot_t *end)
+{
+    unsigned  i;
+    uint64_t  stacks, truncated, outside, row, broken, labels, lost;
+
+    stacks = prt_comment_sum(start, end, PRT_COUNT_STACKS);
+    truncated = prt_comment_sum(start, end, PRT_COUNT_TRUNCATED);
+    outside = prt_comment_sum(start, end, PRT_COUNT_NO_OBJECT);
+    row = prt_comment_sum(start, end, PRT_COUNT_NO_ROW);
+    broken = prt_comment_sum(start, end, PRT_COUNT_BROKEN);
+
+    prt_comment(merge, "stacks: %" PRIu64 " taken, %" PRIu64 " longer than "
+                "%d frames, %" PRIu64 " not complete (%" PRIu64 " outside of "
+                "all objects, %" PRIu64 " without unwind information, %" PRIu64
+                " in memory that is no stack)", stacks, truncated,
+                PRT_STACK_MAX, outside + row + broken, outside, row, broken);
+
+    labels = 0;
+    lost = 0;
+
+    for (i = 0; i < end->n; i++) {
+        labels += atomic_load(&end->slots[i].memory.tables[profile].head
+                              ->lost_labels);
+        lost += atomic_load(&end->slots[i].memory.tables[profile].head
+                            ->lost_stacks);
+    }
+
+    if (labels || lost) {
+        prt_comment(merge, "lost since start, pprof_memory is too small: "
+                    "the labels of %" PRIu64 " samples, the stacks of %" PRIu64,
+                    labels, lost);
+    }
+}
+
+
+static uint64_t
+prt_comment_sum(const prt_snapshot_t *start, const prt_snapshot_t *end,
+    prt_count_t count)
+{
+    unsigned                    i;
+    uint64_t                    sum;
+    const prt_snapshot_slot_t  *before;
+
+    sum = 0;
+
+    for (i = 0; i < end->n; i++) {
+        before = prt_snapshot_find(start, &end->slots[i]);
+
+        sum += end->slots[i].counts[count]
+               - (before ? before->counts[count] : 0);
+    }
+
+    return sum;
+}

@@ -1,0 +1,198 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * Symbolising and compressing take their time, so they have a thread: the
+ * windows of others open and close on time meanwhile.
+ */
+
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "encode/prt_pprof.h"
+#include "encode/prt_symbol.h"
+#include "encode/prt_text.h"
+#include "platform/prt_futex.h"
+#include "serve/prt_job.h"
+#include "sources/prt_thread.h"
+
+
+#define PRT_ENCODER_STACK  (2 * 1024 * 1024)  /* bytes; libdw recurses */
+#define PRT_ENCODER_IDLE   (10 * PRT_SEC)     /* then its memory is given back */
+#define PRT_ENCODER_FETCH  (60 * PRT_SEC)     /* at most, for debug info */
+#define PRT_ENCODER_STOP   2                  /* s, for the thread to end */
+
+
+static void *prt_encoder_main(void *data);
+static void prt_encode(prt_job_t *job, prt_symbols_t *symbols);
+
+
+static pthread_t         prt_encoder_thread;
+static unsigned          prt_encoder_running;
+static prt_queue_t       prt_encoder_queue;
+static _Atomic uint32_t  prt_encoder_word;
+static atomic_int        prt_encoder_stopping;
+static atomic_int        prt_encoder_wanted;  /* a job is there: no fetching now */
+
+
+void
+prt_encoder_push(prt_job_t *job)
+{
+    int             rc;
+    pthread_attr_t  attr;
+
+    if (!prt_encoder_running) {
+
+        atomic_store(&prt_encoder_stopping, 0);
+
+        (void) pthread_attr_init(&attr);
+        (void) pthread_attr_setstacksize(&attr, PRT_ENCODER_STACK);
+
+        /* all signals are blocked in the service thread, so here as well */
+
+        rc = pthread_create(&prt_encoder_thread, &attr, prt_encoder_main,
+                            NULL);
+
+        (void) pthread_attr_destroy(&attr);
+
+        if (rc != 0) {
+            prt_job_fail(job, PRT_FAILED, "no thread for encoding: %s",
+                         strerror(rc));
+            return;
+        }
+
+        (void) pthread_setname_np(prt_encoder_thread, "pprof-encoder");
+
+        prt_encoder_running = 1;
+    }
+
+    prt_queue_push(&prt_encoder_queue, job);
+    atomic_store(&prt_encoder_wanted, 1);
+    prt_futex_wake(&prt_encoder_word);
+}
+
+
+void
+prt_encoder_stop(void)
+{
+    struct timespec  ts;
+
+    if (!prt_encoder_running) {
+        return;
+    }
+
+    atomic_store(&prt_encoder_stopping, 1);
+    atomic_store(&prt_encoder_wanted, 1);
+    prt_futex_wake(&prt_encoder_word);
+
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_sec += PRT_ENCODER_STOP;
+
+    (void) pthread_timedjoin_np(prt_encoder_thread, NULL, &ts);
+
+    prt_encoder_running = 0;
+}
+
+
+static void *
+prt_encoder_main(void *data)
+{
+    uint32_t        word;
+    prt_job_t      *job, *next;
+    prt_symbols_t  *symbols;
+
+    (void) data;
+
+    prt_thread_own();
+
+    symbols = prt_symbols_create();
+
+    for ( ;; ) {
+        atomic_store(&prt_encoder_wanted, 0);
+        word = atomic_load(&prt_encoder_word);
+        job = prt_queue_take(&prt_encoder_queue);
+
+        for ( /* void */ ; job; job = next) {
+            next = job->next;
+
+            if (atomic_load(&job->cancelled)
+                || atomic_load(&prt_encoder_stopping))
+            {
+                prt_job_free(job);
+                continue;
+            }
+
+            prt_encode(job, symbols);
+        }
+
+        if (atomic_load(&prt_encoder_stopping)) {
+            break;
+        }
+
+        if (atomic_load(&prt_encoder_word) != word) {
+            continue;
+        }
+
+        /* the network is not waited for by anybody but this idle thread */
+
+        if (symbols) {
+            (void) prt_symbols_fetch_missing(symbols, PRT_ENCODER_FETCH,
+                                             &prt_encoder_wanted);
+        }
+
+        prt_futex_wait(&prt_encoder_word, word, prt_now() + PRT_ENCODER_IDLE);
+
+        if (symbols && atomic_load(&prt_encoder_word) == word) {
+            prt_symbols_trim(symbols);
+            prt_futex_wait(&prt_encoder_word, word, PRT_FOREVER);
+        }
+    }
+
+    if (symbols) {
+        prt_symbols_destroy(symbols);
+    }
+
+    return NULL;
+}
+
+
+static void
+prt_encode(prt_job_t *job, prt_symbols_t *symbols)
+{
+    int            rc;
+    prt_report_t  *report;
+
+    if (symbols == NULL) {
+        prt_job_fail(job, PRT_FAILED, "no memory for symbols");
+        return;
+    }
+
+    report = &job->merge->report;
+    job->error[0] = '\0';
+
+    if (job->kind == PRT_JOB_SYMBOL) {
+        rc = prt_text_symbols(job->addresses, job->naddresses, report->images,
+                              report->nimages, symbols, &job->body,
+                              &job->answer.size, job->error, &job->cancelled);
+
+    } else if (job->request.debug) {
+        rc = prt_text_encode(report, symbols, &job->body, &job->answer.size,
+                             job->error, &job->cancelled);
+
+    } else {
+        rc = prt_pprof_encode(report, symbols, &job->body, &job->answer.size,
+                              job->error, &job->cancelled);
+    }
+
+    if (rc != 0) {
+        job->answer.status = PRT_FAILED;
+        job->answer.error = job->error[0] ? job->error : "encoding failed";
+    }
+
+    job->answer.data = job->body;
+
+    prt_job_finish(job);
+}

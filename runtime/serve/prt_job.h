@@ -1,0 +1,142 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * Jobs, and the two threads that work on them.
+ *
+ * The control thread opens a job and pushes it to the service thread; that
+ * one runs its stages, and hands what is to be encoded to the encoder thread;
+ * either pushes the job to the finished ones.  At any time one of the three
+ * owns it; the control thread may only raise its two flags meanwhile.
+ */
+
+
+#ifndef _PRT_JOB_H_INCLUDED_
+#define _PRT_JOB_H_INCLUDED_
+
+
+#include <stdatomic.h>
+
+#include "collect/prt_merge.h"
+#include "collect/prt_snapshot.h"
+#include "pprofrt.h"
+
+
+#define PRT_SYNC_TIMEOUT  (500 * PRT_MSEC)  /* for all to follow a sync */
+#define PRT_SYNC_TICK     (100 * PRT_MSEC)  /* between syncs while sampling */
+
+
+typedef enum {
+    PRT_JOB_PROFILE,
+    PRT_JOB_SYMBOL,
+    PRT_JOB_STATE
+} prt_job_kind_t;
+
+
+typedef enum {
+    PRT_STAGE_NEW,
+    PRT_STAGE_OPENING,                     /* all are to follow a sync ... */
+    PRT_STAGE_RUNNING,                     /* ... the window is open ... */
+    PRT_STAGE_CLOSING                      /* ... all are to follow another */
+} prt_stage_t;
+
+
+struct prt_job_s {
+    prt_job_t             *next;           /* of the queue or list that it is in */
+
+    prt_job_kind_t         kind;
+    void                  *data;
+    _Atomic int            ended;
+    _Atomic int            cancelled;
+
+    unsigned               profile;        /* number in the registry */
+    prt_profile_request_t  request;
+    prt_target_t           target;
+
+    uint64_t              *addresses;      /* PRT_JOB_SYMBOL */
+    size_t                 naddresses;
+
+    prt_stage_t            stage;
+    uint64_t               deadline;       /* of the stage; ns of prt_now() */
+    uint64_t               sync;           /* that all are to follow */
+    int                    window;         /* in the region; -1: none */
+    prt_snapshot_t        *start;
+    prt_merge_t           *merge;          /* to be encoded */
+
+    prt_worker_info_t     *workers;        /* PRT_JOB_STATE */
+    size_t                 nworkers;
+    uint64_t               counts[PRT_TABLES_MAX];
+
+    prt_answer_t           answer;
+    uint8_t               *body;
+    char                   error[PRT_ERROR_LEN * 4];
+};
+
+
+/* A queue of many writers and one reader, without locks. */
+
+typedef struct {
+    _Atomic(prt_job_t *)   head;
+} prt_queue_t;
+
+void prt_queue_push(prt_queue_t *queue, prt_job_t *job);
+
+/* All of it, the oldest first. */
+prt_job_t *prt_queue_take(prt_queue_t *queue);
+
+
+/* this process */
+
+typedef struct {
+    prt_region_t          *region;
+    prt_entry_t           *entry;          /* its slot's */
+    unsigned               slot;
+    prt_options_t          options;
+    unsigned               started:1;
+
+    _Atomic int            stopping;
+    prt_queue_t            submitted;
+    prt_queue_t            finished;
+    int                    eventfd;
+} prt_process_t;
+
+extern prt_process_t  prt_process;
+
+
+/* The job is finished: its answer is filled. */
+void prt_job_finish(prt_job_t *job);
+
+/* The same with an error. */
+void prt_job_fail(prt_job_t *job, prt_status_t status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+
+/* service thread: prt_service.c */
+
+int prt_service_start(char error[PRT_ERROR_LEN]);
+void prt_service_stop(void);
+
+/* Asks all processes to follow; returns the number of the sync. */
+uint64_t prt_service_sync(void);
+
+
+/* stages, on the service thread: prt_session.c */
+
+/*
+ * Does what is to be done now.  Returns when to be called again (ns of
+ * prt_now(); or when woken), or 0: the job is somebody else's now.
+ */
+uint64_t prt_session_step(prt_job_t *job, uint64_t now);
+
+/* Gives back all that the job holds, and the job. */
+void prt_session_drop(prt_job_t *job);
+
+
+/* encoder thread: prt_encoder.c */
+
+/* Takes the job over; starts the thread if need be.  Service thread only. */
+void prt_encoder_push(prt_job_t *job);
+void prt_encoder_stop(void);
+
+
+#endif /* _PRT_JOB_H_INCLUDED_ */

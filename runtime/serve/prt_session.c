@@ -1,0 +1,417 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The stages of a job: all processes of the region follow a sync, the window
+ * is open, they follow another, and what they recorded is collected.
+ */
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/prt_clock.h"
+#include "serve/prt_job.h"
+#include "sources/prt_profile.h"
+
+
+static uint64_t prt_session_new(prt_job_t *job, uint64_t now);
+static uint64_t prt_session_opening(prt_job_t *job, uint64_t now);
+static uint64_t prt_session_running(prt_job_t *job, uint64_t now);
+static uint64_t prt_session_closing(prt_job_t *job, uint64_t now);
+static uint64_t prt_session_collect(prt_job_t *job);
+static uint64_t prt_session_symbol(prt_job_t *job);
+static uint64_t prt_session_state(prt_job_t *job);
+static void prt_session_worker(prt_worker_info_t *info,
+    const prt_snapshot_slot_t *slot);
+static int prt_session_missing(prt_job_t *job);
+static int prt_session_taken(prt_job_t *job, const prt_snapshot_t *snapshot);
+static uint64_t prt_session_sync(prt_job_t *job, prt_stage_t stage,
+    uint64_t now);
+static int prt_session_synced(prt_job_t *job);
+static void prt_session_close(prt_job_t *job);
+
+
+uint64_t
+prt_session_step(prt_job_t *job, uint64_t now)
+{
+    switch (job->stage) {
+
+    case PRT_STAGE_NEW:
+        return prt_session_new(job, now);
+
+    case PRT_STAGE_OPENING:
+        return prt_session_opening(job, now);
+
+    case PRT_STAGE_RUNNING:
+        return prt_session_running(job, now);
+
+    default:
+        return prt_session_closing(job, now);
+    }
+}
+
+
+void
+prt_session_drop(prt_job_t *job)
+{
+    prt_session_close(job);
+    prt_job_free(job);
+}
+
+
+static uint64_t
+prt_session_new(prt_job_t *job, uint64_t now)
+{
+    prt_window_t  wanted;
+
+    if (prt_session_missing(job)) {
+        return 0;
+    }
+
+    if (job->kind == PRT_JOB_PROFILE
+        && (job->request.profile->flags & PRT_PROFILE_WINDOW))
+    {
+        memset(&wanted, 0, sizeof(prt_window_t));
+
+        wanted.profile = job->profile;
+        wanted.rate = job->request.rate;
+        wanted.worker = job->target.worker;
+        wanted.pid = job->target.pid;
+
+        job->window = prt_region_window_open(prt_process.region,
+                                             prt_process.slot, &wanted);
+        if (job->window == -1) {
+            prt_job_fail(job, PRT_BUSY, "%d profiles are running already; "
+                         "wait for one to end", PRT_WINDOWS_MAX);
+            return 0;
+        }
+    }
+
+    return prt_session_sync(job, PRT_STAGE_OPENING, now);
+}
+
+
+static uint64_t
+prt_session_opening(prt_job_t *job, uint64_t now)
+{
+    if (now < job->deadline && !prt_session_synced(job)) {
+        return job->deadline;
+    }
+
+    if (job->kind == PRT_JOB_SYMBOL) {
+        return prt_session_symbol(job);
+    }
+
+    if (job->kind == PRT_JOB_STATE) {
+        return prt_session_state(job);
+    }
+
+    if (job->request.window == 0) {
+        return prt_session_collect(job);
+    }
+
+    job->start = prt_snapshot_take(prt_process.region, job->profile,
+                                   &job->target, 0, job->sync);
+
+    if (job->start == NULL) {
+        prt_session_close(job);
+        prt_job_fail(job, PRT_FAILED, "no memory for the profile");
+        return 0;
+    }
+
+    if (job->window != -1 && prt_session_taken(job, job->start)) {
+        return 0;
+    }
+
+    job->stage = PRT_STAGE_RUNNING;
+    job->deadline = job->start->now + job->request.window;
+
+    return prt_session_running(job, now);
+}
+
+
+static uint64_t
+prt_session_running(prt_job_t *job, uint64_t now)
+{
+    if (now < job->deadline && !atomic_load(&job->ended)) {
+        return job->deadline;
+    }
+
+    return prt_session_sync(job, PRT_STAGE_CLOSING, now);
+}
+
+
+static uint64_t
+prt_session_closing(prt_job_t *job, uint64_t now)
+{
+    if (now < job->deadline && !prt_session_synced(job)) {
+        return job->deadline;
+    }
+
+    return prt_session_collect(job);
+}
+
+
+static uint64_t
+prt_session_collect(prt_job_t *job)
+{
+    prt_snapshot_t  *end;
+
+    end = prt_snapshot_take(prt_process.region, job->profile, &job->target,
+                            job->start ? job->start->now : 0, job->sync);
+
+    if (end) {
+        job->merge = prt_merge(prt_process.region, job->profile, &job->target,
+                               job->start, end, job->request.rate);
+    }
+
+    /* only now: a process without a window may forget what it recorded */
+
+    prt_session_close(job);
+    prt_snapshot_free(end);
+
+    if (job->merge == NULL) {
+        prt_job_fail(job, PRT_FAILED, "no memory for the profile");
+        return 0;
+    }
+
+    prt_encoder_push(job);
+
+    return 0;
+}
+
+
+static uint64_t
+prt_session_symbol(prt_job_t *job)
+{
+    prt_snapshot_t  *snapshot;
+
+    snapshot = prt_snapshot_take(prt_process.region, 0, &job->target, 0,
+                                 job->sync);
+    if (snapshot) {
+        job->merge = prt_merge_objects(snapshot);
+        prt_snapshot_free(snapshot);
+    }
+
+    if (job->merge == NULL) {
+        prt_job_fail(job, PRT_FAILED, "no memory for the symbols");
+        return 0;
+    }
+
+    prt_encoder_push(job);
+
+    return 0;
+}
+
+
+static uint64_t
+prt_session_state(prt_job_t *job)
+{
+    unsigned                    i, k, n;
+    uint32_t                    row;
+    prt_snapshot_t             *snapshot;
+    const prt_snapshot_slot_t  *slot;
+
+    for (k = 0; k < prt_nprofiles; k++) {
+
+        snapshot = prt_snapshot_take(prt_process.region, k, &job->target, 0,
+                                     job->sync);
+
+        if (snapshot && job->workers == NULL) {
+            job->workers = calloc(snapshot->n + 1, sizeof(prt_worker_info_t));
+        }
+
+        if (snapshot == NULL || job->workers == NULL) {
+            prt_snapshot_free(snapshot);
+            prt_job_fail(job, PRT_FAILED, "no memory for the state");
+            return 0;
+        }
+
+        n = prt_profiles[k].table.ncounters;
+
+        for (i = 0; i < snapshot->n; i++) {
+            slot = &snapshot->slots[i];
+
+            if (k == 0) {
+                prt_session_worker(&job->workers[job->nworkers++], slot);
+            }
+
+            for (row = 0; row < slot->rows; row++) {
+                job->counts[k] += slot->counters[row * n];
+            }
+        }
+
+        prt_snapshot_free(snapshot);
+    }
+
+    prt_job_finish(job);
+
+    return 0;
+}
+
+
+static void
+prt_session_worker(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
+{
+    unsigned                i;
+    const prt_entry_t      *entry;
+    const prt_slot_head_t  *head;
+
+    entry = &prt_process.region->head->entries[slot->slot];
+    head = slot->memory.head;
+
+    info->slot = slot->slot;
+    info->worker = slot->worker;
+    info->pid = slot->pid;
+    info->age = prt_now() - atomic_load(&entry->start);
+    info->cpu = atomic_load(&head->cpu);
+    info->rss = atomic_load(&head->rss);
+    info->gauges.connections = atomic_load(&head->connections);
+    info->gauges.requests = atomic_load(&head->requests);
+    info->samples = slot->counts[PRT_COUNT_SAMPLES];
+    info->rate = atomic_load(&head->rate);
+    info->alive = 1;
+    info->exiting = atomic_load(&entry->cycle)
+                    != atomic_load(&prt_process.region->head->cycle);
+    info->silent = slot->silent;
+
+    for (i = 0; i < slot->memory.ntables; i++) {
+        info->lost += atomic_load(&slot->memory.tables[i].head->lost_stacks);
+    }
+}
+
+
+/* No process is what was asked for. */
+
+static int
+prt_session_missing(prt_job_t *job)
+{
+    char          text[512];
+    size_t        len;
+    unsigned      i, n;
+    uint64_t      owner;
+    prt_entry_t  *entry;
+
+    n = prt_region_slots(prt_process.region);
+    len = 0;
+    text[0] = '\0';
+
+    for (i = 0; i < n; i++) {
+        entry = &prt_process.region->head->entries[i];
+
+        if (prt_region_state(prt_process.region, i, &owner) != PRT_SLOT_LIVE) {
+            continue;
+        }
+
+        if (prt_target_matches(&job->target, atomic_load(&entry->worker),
+                               (pid_t) (uint32_t) owner))
+        {
+            return 0;
+        }
+
+        if (len < sizeof(text) - 32) {
+            len += (size_t) snprintf(text + len, sizeof(text) - len,
+                                     "%sworker %d (pid %d)", len ? ", " : "",
+                                     atomic_load(&entry->worker),
+                                     (int) (uint32_t) owner);
+        }
+    }
+
+    if (job->target.pid != PRT_ANY) {
+        prt_job_fail(job, PRT_NOT_FOUND, "No process with pid %d here; there "
+                     "are: %s", (int) job->target.pid, text);
+    } else {
+        prt_job_fail(job, PRT_NOT_FOUND, "No worker %d here; there are: %s",
+                     job->target.worker, text);
+    }
+
+    return 1;
+}
+
+
+/* In no process SIGPROF can be had. */
+
+static int
+prt_session_taken(prt_job_t *job, const prt_snapshot_t *snapshot)
+{
+    char      text[PRT_STRING_MAX];
+    unsigned  i;
+    uint32_t  name;
+
+    name = 0;
+
+    for (i = 0; i < snapshot->n; i++) {
+        name = atomic_load(&snapshot->slots[i].memory.head->taken);
+
+        if (name == 0) {
+            return 0;
+        }
+    }
+
+    if (name == 0) {
+        return 0;
+    }
+
+    (void) prt_slot_text(&snapshot->slots[snapshot->n - 1].memory, name, text);
+
+    prt_session_close(job);
+    prt_job_fail(job, PRT_FAILED, "Could not enable CPU profiling: SIGPROF is "
+                 "handled by %s", text);
+
+    return 1;
+}
+
+
+static uint64_t
+prt_session_sync(prt_job_t *job, prt_stage_t stage, uint64_t now)
+{
+    job->stage = stage;
+    job->deadline = now + PRT_SYNC_TIMEOUT;
+    job->sync = prt_service_sync();
+
+    return job->deadline;
+}
+
+
+static int
+prt_session_synced(prt_job_t *job)
+{
+    unsigned       i, n;
+    uint64_t       owner;
+    prt_entry_t   *entry;
+    prt_region_t  *region;
+
+    region = prt_process.region;
+    n = prt_region_slots(region);
+
+    for (i = 0; i < n; i++) {
+        entry = &region->head->entries[i];
+
+        if (atomic_load(&entry->synced) < job->sync
+            && (uint32_t) atomic_load(&entry->state) == PRT_SLOT_LIVE
+            && prt_region_state(region, i, &owner) == PRT_SLOT_LIVE
+            && prt_target_matches(&job->target, atomic_load(&entry->worker),
+                                  (pid_t) (uint32_t) owner))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+prt_session_close(prt_job_t *job)
+{
+    if (job->window == -1) {
+        return;
+    }
+
+    prt_region_window_close(prt_process.region, (unsigned) job->window);
+    job->window = -1;
+
+    (void) prt_service_sync();
+}

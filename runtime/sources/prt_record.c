@@ -1,0 +1,148 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ */
+
+
+#include <string.h>
+
+#include "platform/prt_object.h"
+#include "sources/prt_profile.h"
+#include "sources/prt_record.h"
+
+
+_Static_assert(sizeof(uintptr_t) == sizeof(uint64_t), "frames are words");
+
+
+prt_slot_t  prt_slot;
+
+_Thread_local uint32_t  prt_labels __attribute__((tls_model("initial-exec")));
+
+
+unsigned
+prt_record_stack(prt_regs_t *regs, const prt_stack_bounds_t *bounds,
+    uint64_t *frames, prt_walker_pt walker)
+{
+    unsigned           n;
+    prt_unwind_end_t   end;
+
+    n = walker(regs, bounds, (uintptr_t *) frames, PRT_STACK_MAX, &end);
+
+    prt_slot_count(&prt_slot, PRT_COUNT_STACKS, 1);
+
+    switch (end) {
+
+    case PRT_UNWIND_END:
+        break;
+
+    case PRT_UNWIND_TRUNCATED:
+        prt_slot_count(&prt_slot, PRT_COUNT_TRUNCATED, 1);
+        frames[n++] = PRT_FRAME_TRUNCATED;
+        break;
+
+    case PRT_UNWIND_NO_OBJECT:
+        prt_slot_count(&prt_slot, PRT_COUNT_NO_OBJECT, 1);
+        frames[n++] = PRT_FRAME_NO_OBJECT;
+        break;
+
+    case PRT_UNWIND_NO_ROW:
+        prt_slot_count(&prt_slot, PRT_COUNT_NO_ROW, 1);
+        frames[n++] = PRT_FRAME_NO_ROW;
+        break;
+
+    default:
+        prt_slot_count(&prt_slot, PRT_COUNT_BROKEN, 1);
+        frames[n++] = PRT_FRAME_BROKEN;
+        break;
+    }
+
+    return n;
+}
+
+
+void
+prt_record(unsigned table, const uint64_t *frames, unsigned n,
+    uint32_t labels, const uint64_t *values)
+{
+    uint32_t       stack;
+    prt_intern_t  *stacks;
+
+    stacks = prt_profiles[table].table.transient ? &prt_slot.transient
+                                                 : &prt_slot.stacks;
+
+    stack = prt_intern_put(stacks, frames, (uint32_t) (n * sizeof(uint64_t)));
+
+    prt_table_add(&prt_slot.tables[table], stack, labels, values);
+}
+
+
+void
+prt_record_objects(void)
+{
+    unsigned             i, k, n;
+    uint32_t             count;
+    uint64_t             lo, hi;
+    const prt_map_t     *map;
+    const prt_object_t  *object;
+    prt_slot_object_t   *shared;
+
+    map = prt_map_acquire();
+    n = prt_map_count(map);
+
+    for (i = 0; i < n; i++) {
+        object = prt_map_object(map, i);
+        count = atomic_load(&prt_slot.head->nobjects);
+
+        if (object->nsegments == 0 || count == PRT_OBJECTS_MAX) {
+            continue;
+        }
+
+        for (k = 0; k < count; k++) {
+            if (prt_slot.head->objects[k].serial == object->serial) {
+                break;
+            }
+        }
+
+        if (k < count) {
+            continue;
+        }
+
+        shared = &prt_slot.head->objects[count];
+        memset(shared, 0, sizeof(prt_slot_object_t));
+
+        lo = UINT64_MAX;
+        hi = 0;
+
+        for (k = 0; k < object->nsegments && k < PRT_IMAGE_SEGMENTS; k++) {
+
+            shared->segments[k].vaddr = object->segments[k].vaddr;
+            shared->segments[k].size = object->segments[k].size;
+            shared->segments[k].offset = object->segments[k].offset;
+
+            if (object->segments[k].vaddr < lo) {
+                lo = object->segments[k].vaddr;
+            }
+
+            if (object->segments[k].vaddr + object->segments[k].size > hi) {
+                hi = object->segments[k].vaddr + object->segments[k].size;
+            }
+        }
+
+        shared->nsegments = (uint8_t) k;
+        shared->serial = object->serial;
+        shared->bias = object->bias;
+        shared->lo = object->bias + lo;
+        shared->hi = object->bias + hi;
+        shared->fixed = object->is_exec_type;
+        shared->own = object->own;
+        shared->memory_size = object->image_size;
+        shared->path = prt_slot_string(&prt_slot, object->path,
+                                       strlen(object->path));
+        shared->build_id_len = (uint8_t) object->build_id_len;
+        memcpy(shared->build_id, object->build_id, object->build_id_len);
+
+        atomic_store(&prt_slot.head->nobjects, count + 1);
+    }
+
+    prt_map_release();
+}
