@@ -1,0 +1,498 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The index: profiles, workers, and how to look at them.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <ngx_http_pprof_module.h>
+
+
+#define NGX_HTTP_PPROF_PAGE         16384       /* bytes, at first */
+#define NGX_HTTP_PPROF_HOST_LEN     256
+
+
+typedef struct {
+    ngx_pool_t   *pool;
+    u_char       *start;
+    u_char       *last;
+    u_char       *end;
+    ngx_uint_t    failed;         /* no memory */
+} ngx_http_pprof_page_t;
+
+
+static ngx_int_t ngx_http_pprof_index_done(ngx_http_request_t *r,
+    prt_job_t *job);
+static void ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page,
+    prt_job_t *job);
+static void ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page,
+    prt_job_t *job);
+static void ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
+    const prt_worker_info_t *w);
+static void ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page,
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_index_url(ngx_http_request_t *r,
+    const char *user, ngx_str_t *url);
+static void ngx_http_pprof_index_host(ngx_http_request_t *r, ngx_str_t *host);
+static void ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt,
+    ...);
+
+
+static const char  ngx_http_pprof_head[] =
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\">\n"
+    "<head>\n"
+    "<meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+    "<title>nginx: /debug/pprof/</title>\n"
+    "<style>\n"
+    ":root { color-scheme: light dark; }\n"
+    "body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em;"
+    " margin: 2em auto; padding: 0 1em; }\n"
+    "h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }\n"
+    "code, pre { font: 13px/1.5 ui-monospace, monospace; }\n"
+    "pre { background: #8881; border-left: 3px solid #097; overflow-x: auto;"
+    " padding: .6em 1em; }\n"
+    "table { border-collapse: collapse; width: 100%; }\n"
+    "th { font-weight: 600; text-align: left;"
+    " border-bottom: 2px solid #8886; }\n"
+    "td { border-bottom: 1px solid #8883; vertical-align: top; }\n"
+    "th, td { padding: .3em .8em .3em 0; }\n"
+    ".n { text-align: right; font-variant-numeric: tabular-nums; }\n"
+    "a { color: #097; } small { color: #888; }\n"
+    "</style>\n"
+    "</head>\n"
+    "<body>\n"
+    "<h1>/debug/pprof/</h1>\n";
+
+
+/* No script, nothing from elsewhere, in no frame. */
+
+static const char  ngx_http_pprof_csp[] =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+
+
+ngx_int_t
+ngx_http_pprof_index_handler(ngx_http_request_t *r)
+{
+    ngx_int_t              rc;
+    ngx_http_pprof_ctx_t  *ctx;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (r->method == NGX_HTTP_HEAD) {
+
+        if (ngx_http_pprof_add_header(r, "Content-Security-Policy",
+                                      ngx_http_pprof_csp)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_pprof_answer_head(r, &ngx_http_pprof_html);
+    }
+
+    rc = ngx_http_pprof_ready(r);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    ctx = ngx_http_pprof_get_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_pprof_wait(r, prt_job_state(ctx), 0,
+                               ngx_http_pprof_index_done);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_index_done(ngx_http_request_t *r, prt_job_t *job)
+{
+    const prt_answer_t     *answer;
+    ngx_http_pprof_page_t   page;
+
+    answer = prt_job_answer(job);
+
+    if (answer->status != PRT_OK) {
+        return ngx_http_pprof_answer_failed(r, answer);
+    }
+
+    ngx_memzero(&page, sizeof(ngx_http_pprof_page_t));
+
+    page.pool = r->pool;
+
+    ngx_http_pprof_print(&page, "%s", ngx_http_pprof_head);
+
+    ngx_http_pprof_index_profiles(&page, job);
+    ngx_http_pprof_index_workers(&page, job);
+    ngx_http_pprof_index_hints(&page, r);
+
+    ngx_http_pprof_print(&page, "<p><small>nginx/%s, pprofrt %s</small></p>\n"
+                                "</body>\n"
+                                "</html>\n",
+                         NGINX_VERSION, PRT_VERSION);
+
+    if (page.failed
+        || ngx_http_pprof_add_header(r, "Content-Security-Policy",
+                                     ngx_http_pprof_csp)
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_pprof_answer(r, &ngx_http_pprof_html, page.start,
+                                 page.last - page.start);
+}
+
+
+static void
+ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page, prt_job_t *job)
+{
+    unsigned                   i;
+    const prt_profile_info_t  *profile;
+
+    ngx_http_pprof_print(page,
+        "<h2>Profiles</h2>\n"
+        "<table>\n"
+        "<tr><th class=\"n\">Count</th><th>Profile</th><th></th></tr>\n");
+
+    for (i = 0; (profile = prt_profile_info(i)) != NULL; i++) {
+
+        ngx_http_pprof_print(page,
+            "<tr><td class=\"n\">%uL</td><td><a href=\"%s%s\">%s</a></td>"
+            "<td>%s",
+            prt_job_count(job, profile),
+            profile->name,
+            (profile->flags & PRT_PROFILE_TEXT) ? "?debug=1" : "",
+            profile->name, profile->description);
+
+        if (profile->flags & PRT_PROFILE_WINDOW) {
+            ngx_http_pprof_print(page,
+                " <small><a href=\"%s?seconds=5\">5 s</a>, "
+                "<a href=\"%s?seconds=30\">30 s</a></small>",
+                profile->name, profile->name);
+
+        } else {
+            ngx_http_pprof_print(page,
+                " <small><a href=\"%s\">download</a>",
+                profile->name);
+
+            if (profile->flags & PRT_PROFILE_DELTA) {
+                ngx_http_pprof_print(page,
+                    ", <a href=\"%s?seconds=30\">of 30 s</a>",
+                    profile->name);
+            }
+
+            ngx_http_pprof_print(page, "</small>");
+        }
+
+        ngx_http_pprof_print(page, "</td></tr>\n");
+    }
+
+    ngx_http_pprof_print(page,
+        "<tr><td></td><td><a href=\"cmdline\">cmdline</a></td>"
+        "<td>The command line of nginx, its arguments separated by NUL.</td>"
+        "</tr>\n"
+        "<tr><td></td><td><a href=\"symbol\">symbol</a></td>"
+        "<td>Names of addresses, for <code>pprof</code> itself.</td></tr>\n"
+        "</table>\n");
+}
+
+
+static void
+ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page, prt_job_t *job)
+{
+    size_t                    i, n;
+    const prt_worker_info_t  *w;
+
+    w = prt_job_workers(job, &n);
+
+    ngx_http_pprof_print(page,
+        "<h2>Workers</h2>\n"
+        "<table>\n"
+        "<tr><th class=\"n\">Slot</th><th class=\"n\">Worker</th>"
+        "<th class=\"n\">PID</th><th class=\"n\">Age</th>"
+        "<th class=\"n\">CPU</th><th class=\"n\">RSS</th>"
+        "<th class=\"n\">Connections</th><th class=\"n\">Requests</th>"
+        "<th class=\"n\">Samples</th><th class=\"n\">Lost</th>"
+        "<th>State</th></tr>\n");
+
+    for (i = 0; i < n; i++) {
+        ngx_http_pprof_index_worker(page, &w[i]);
+    }
+
+    ngx_http_pprof_print(page, "</table>\n");
+}
+
+
+static void
+ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
+    const prt_worker_info_t *w)
+{
+    uint64_t     age;
+    const char  *state;
+
+    ngx_http_pprof_print(page, "<tr><td class=\"n\">%ud</td>", w->slot);
+
+    if (w->worker >= 0) {
+        ngx_http_pprof_print(page,
+            "<td class=\"n\"><a href=\"profile?worker=%d\">%d</a></td>",
+            w->worker, w->worker);
+
+    } else {
+        ngx_http_pprof_print(page, "<td class=\"n\">-</td>");
+    }
+
+    ngx_http_pprof_print(page,
+        "<td class=\"n\"><a href=\"profile?pid=%P\">%P</a></td>",
+        w->pid, w->pid);
+
+    age = w->age / 1000000000;
+
+    if (age >= 86400) {
+        ngx_http_pprof_print(page, "<td class=\"n\">%uLd&nbsp;%uLh</td>",
+                             age / 86400, age % 86400 / 3600);
+
+    } else if (age >= 3600) {
+        ngx_http_pprof_print(page, "<td class=\"n\">%uLh&nbsp;%uLm</td>",
+                             age / 3600, age % 3600 / 60);
+
+    } else if (age >= 60) {
+        ngx_http_pprof_print(page, "<td class=\"n\">%uLm&nbsp;%uLs</td>",
+                             age / 60, age % 60);
+
+    } else {
+        ngx_http_pprof_print(page, "<td class=\"n\">%uLs</td>", age);
+    }
+
+    if (!w->alive) {
+        state = "ended";
+
+    } else if (w->silent) {
+        state = "does not answer";
+
+    } else if (w->exiting) {
+        state = "exiting";
+
+    } else if (w->rate) {
+        state = "sampled";
+
+    } else {
+        state = "running";
+    }
+
+    ngx_http_pprof_print(page,
+        "<td class=\"n\">%.2f&nbsp;s</td><td class=\"n\">%.1f&nbsp;MiB</td>"
+        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>"
+        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td><td>%s",
+        (double) w->cpu / 1e9, (double) w->rss / 1048576,
+        w->gauges.connections, w->gauges.requests, w->samples, w->lost, state);
+
+    if (w->alive && w->rate) {
+        ngx_http_pprof_print(page, " <small>%ud&nbsp;Hz</small>", w->rate);
+    }
+
+    ngx_http_pprof_print(page, "</td></tr>\n");
+}
+
+
+static void
+ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
+{
+    const char                 *user;
+    ngx_str_t                   url, plain;
+    ngx_http_pprof_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
+
+    user = plcf->digests ? ":TOKEN@" : "";
+
+    if (ngx_http_pprof_index_url(r, user, &url) != NGX_OK
+        || ngx_http_pprof_index_url(r, "", &plain) != NGX_OK)
+    {
+        page->failed = 1;
+        return;
+    }
+
+    ngx_http_pprof_print(page,
+        "<h2>How to look at them</h2>\n"
+        "<p>CPU of all workers over 30 seconds, in the browser:</p>\n"
+        "<pre>go tool pprof -http=: '%V/profile?seconds=30'</pre>\n"
+        "<p>The hottest functions of worker 0, in the terminal:</p>\n"
+        "<pre>go tool pprof -top '%V/profile?seconds=5&amp;worker=0'</pre>\n"
+        "<p>Kept for later:</p>\n",
+        &url, &url);
+
+    if (plcf->digests) {
+        ngx_http_pprof_print(page,
+            "<pre>curl -H 'Authorization: Bearer TOKEN' -o cpu.pb.gz "
+            "'%V/profile?seconds=30'\n",
+            &plain);
+
+    } else {
+        ngx_http_pprof_print(page,
+            "<pre>curl -o cpu.pb.gz '%V/profile?seconds=30'\n", &plain);
+    }
+
+    ngx_http_pprof_print(page, "go tool pprof -http=: cpu.pb.gz</pre>\n"
+        "<p>Parameters: <code>seconds</code>, <code>hz</code>, "
+        "<code>worker</code>, <code>pid</code>, <code>debug</code>.</p>\n");
+}
+
+
+/* The address of this page as the client knows it, ready for HTML. */
+
+static ngx_int_t
+ngx_http_pprof_index_url(ngx_http_request_t *r, const char *user,
+    ngx_str_t *url)
+{
+    u_char      *p, *last, *root;
+    size_t       len, prefix;
+    ngx_str_t    host, plain;
+    const char  *scheme;
+
+    scheme = "http";
+
+#if (NGX_HTTP_SSL)
+    if (r->connection->ssl) {
+        scheme = "https";
+    }
+#endif
+
+    ngx_http_pprof_index_host(r, &host);
+
+    root = ngx_http_pprof_root(r);
+    prefix = root - r->uri.data;
+
+    len = sizeof("https://") - 1 + ngx_strlen(user) + host.len
+          + prefix + 2 * ngx_escape_uri(NULL, r->uri.data, prefix,
+                                        NGX_ESCAPE_URI_COMPONENT)
+          + sizeof("/debug/pprof") - 1;
+
+    plain.data = ngx_pnalloc(r->pool, len);
+    if (plain.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_sprintf(plain.data, "%s://%s%V", scheme, user, &host);
+
+    /* between the slashes everything that a shell could read is escaped */
+
+    for (last = r->uri.data; last < root; last++) {
+
+        if (*last == '/') {
+            *p++ = '/';
+            continue;
+        }
+
+        p = (u_char *) ngx_escape_uri(p, last, 1, NGX_ESCAPE_URI_COMPONENT);
+    }
+
+    p = ngx_cpymem(p, "/debug/pprof", sizeof("/debug/pprof") - 1);
+
+    plain.len = p - plain.data;
+
+    url->len = plain.len + ngx_escape_html(NULL, plain.data, plain.len);
+    url->data = ngx_pnalloc(r->pool, url->len);
+    if (url->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_escape_html(url->data, plain.data, plain.len);
+
+    return NGX_OK;
+}
+
+
+/* The Host header is the client's: shown only when it can be nothing else. */
+
+static void
+ngx_http_pprof_index_host(ngx_http_request_t *r, ngx_str_t *host)
+{
+    u_char   ch;
+    size_t   i;
+
+    ngx_str_set(host, "HOST");
+
+    if (r->headers_in.host == NULL
+        || r->headers_in.host->value.len == 0
+        || r->headers_in.host->value.len > NGX_HTTP_PPROF_HOST_LEN)
+    {
+        return;
+    }
+
+    for (i = 0; i < r->headers_in.host->value.len; i++) {
+        ch = r->headers_in.host->value.data[i];
+
+        if ((ch >= '0' && ch <= '9')
+            || (ch >= 'a' && ch <= 'z')
+            || (ch >= 'A' && ch <= 'Z')
+            || ch == '.' || ch == '-' || ch == '_' || ch == ':'
+            || ch == '[' || ch == ']')
+        {
+            continue;
+        }
+
+        return;
+    }
+
+    *host = r->headers_in.host->value;
+}
+
+
+static void
+ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...)
+{
+    u_char   *p;
+    size_t    size;
+    va_list   args;
+
+    for ( ;; ) {
+
+        if (page->failed) {
+            return;
+        }
+
+        if (page->start) {
+            va_start(args, fmt);
+            p = ngx_vslprintf(page->last, page->end, fmt, args);
+            va_end(args);
+
+            /* full may mean cut off */
+
+            if (p < page->end) {
+                page->last = p;
+                return;
+            }
+        }
+
+        size = page->start ? 2 * (page->end - page->start)
+                           : NGX_HTTP_PPROF_PAGE;
+
+        p = ngx_pnalloc(page->pool, size);
+        if (p == NULL) {
+            page->failed = 1;
+            return;
+        }
+
+        if (page->start) {
+            page->last = ngx_cpymem(p, page->start, page->last - page->start);
+
+        } else {
+            page->last = p;
+        }
+
+        page->start = p;
+        page->end = p + size;
+    }
+}

@@ -1,0 +1,538 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * Directives, and what follows from them.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <ngx_pprof_module.h>
+#include <ngx_http_pprof_module.h>
+
+
+#define NGX_HTTP_PPROF_NUMBER       0
+#define NGX_HTTP_PPROF_SIZE         1
+#define NGX_HTTP_PPROF_TIME         2
+
+#define NGX_HTTP_PPROF_MAX_DURATION_MIN      1000          /* ms */
+#define NGX_HTTP_PPROF_MAX_DURATION_DEFAULT  1800000
+#define NGX_HTTP_PPROF_MAX_DURATION_MAX      86400000
+
+
+/* What a directive with a number may be set to. */
+
+typedef struct {
+    ngx_uint_t   unit;
+    ngx_uint_t   min;
+    ngx_uint_t   max;
+    const char  *text;
+} ngx_http_pprof_range_t;
+
+
+static void *ngx_http_pprof_create_main_conf(ngx_conf_t *cf);
+static char *ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_http_pprof_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_http_pprof(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_pprof_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_pprof_init_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_pprof_hidden_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_count_handler(ngx_http_request_t *r);
+static void ngx_http_pprof_count_cleanup(void *data);
+static void ngx_http_pprof_gauges(prt_gauges_t *gauges);
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_memory_range = {
+    NGX_HTTP_PPROF_SIZE, PRT_MEMORY_MIN, PRT_MEMORY_MAX, "1m to 1g"
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_cpu_rate_range = {
+    NGX_HTTP_PPROF_NUMBER, PRT_CPU_RATE_MIN, PRT_CPU_RATE_MAX, "1 to 1000"
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_max_duration_range = {
+    NGX_HTTP_PPROF_TIME, NGX_HTTP_PPROF_MAX_DURATION_MIN,
+    NGX_HTTP_PPROF_MAX_DURATION_MAX, "1s to 24h"
+};
+
+
+static ngx_command_t  ngx_http_pprof_commands[] = {
+
+    { ngx_string("pprof"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pprof_production"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, production),
+      NULL },
+
+    { ngx_string("pprof_bearer"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_pprof_bearer,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pprof_bearer_file"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_bearer_file,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pprof_memory"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, memory),
+      &ngx_http_pprof_memory_range },
+
+    { ngx_string("pprof_cpu_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, cpu_rate),
+      &ngx_http_pprof_cpu_rate_range },
+
+    { ngx_string("pprof_max_duration"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, max_duration),
+      &ngx_http_pprof_max_duration_range },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_pprof_module_ctx = {
+    ngx_http_pprof_guard_watch,            /* preconfiguration */
+    ngx_http_pprof_init,                   /* postconfiguration */
+
+    ngx_http_pprof_create_main_conf,       /* create main configuration */
+    ngx_http_pprof_init_main_conf,         /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_pprof_create_loc_conf,        /* create location configuration */
+    ngx_http_pprof_merge_loc_conf          /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_pprof_module = {
+    NGX_MODULE_V1,
+    &ngx_http_pprof_module_ctx,            /* module context */
+    ngx_http_pprof_commands,               /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    ngx_http_pprof_init_process,           /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/* Main requests in flight; written by the event loop, read by any thread. */
+static volatile ngx_uint_t  ngx_http_pprof_requests;
+
+
+static void *
+ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_pprof_main_conf_t  *pmcf;
+
+    pmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_pprof_main_conf_t));
+    if (pmcf == NULL) {
+        return NULL;
+    }
+
+    pmcf->production = NGX_CONF_UNSET;
+    pmcf->memory = NGX_CONF_UNSET_SIZE;
+    pmcf->cpu_rate = NGX_CONF_UNSET_UINT;
+    pmcf->max_duration = NGX_CONF_UNSET_MSEC;
+
+    return pmcf;
+}
+
+
+static char *
+ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_pprof_main_conf_t  *pmcf = conf;
+
+    ngx_conf_init_value(pmcf->production, 1);
+    ngx_conf_init_size_value(pmcf->memory, PRT_MEMORY_DEFAULT);
+    ngx_conf_init_uint_value(pmcf->cpu_rate, PRT_CPU_RATE_DEFAULT);
+    ngx_conf_init_msec_value(pmcf->max_duration,
+                             NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_pprof_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_pprof_loc_conf_t  *plcf;
+
+    plcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_pprof_loc_conf_t));
+    if (plcf == NULL) {
+        return NULL;
+    }
+
+    plcf->mode = NGX_CONF_UNSET_UINT;
+
+    return plcf;
+}
+
+
+static char *
+ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_pprof_loc_conf_t *prev = parent;
+    ngx_http_pprof_loc_conf_t *conf = child;
+
+    ngx_http_core_loc_conf_t    *clcf;
+    ngx_http_pprof_main_conf_t  *pmcf;
+
+    if (conf->digests == NULL) {
+        conf->digests = prev->digests;
+    }
+
+    conf->guards |= prev->guards & ~conf->guards_seen;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && conf->mode == NGX_CONF_UNSET_UINT) {
+
+        /* "if" and "limit_except" blocks are part of their location */
+
+        conf->mode = prev->mode;
+    }
+
+    if (conf->mode == NGX_CONF_UNSET_UINT) {
+        return NGX_CONF_OK;
+    }
+
+    if (clcf->handler) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"pprof\" in %s:%ui and another directive both want "
+                      "to answer the requests of location \"%V\"",
+                      conf->conf_file ? conf->conf_file : (u_char *) "?",
+                      conf->conf_line, &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf->handler = ngx_http_pprof_handler;
+
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_pprof_module);
+
+    conf->served = conf->mode == NGX_HTTP_PPROF_ON
+                   || (conf->mode == NGX_HTTP_PPROF_AUTO && !pmcf->production);
+
+    if (!conf->served) {
+        pmcf->hidden++;
+        return NGX_CONF_OK;
+    }
+
+    /*
+     * The core module has merged all its locations before: these are of this
+     * location alone.  Go's tools show errors as we word them only, and the
+     * body of "symbol" is not kept, so its size is no danger.
+     */
+
+    clcf->error_pages = NULL;
+    clcf->client_max_body_size = 0;
+    clcf->client_body_in_file_only = 0;
+
+    pmcf->served++;
+
+    if (conf->mode == NGX_HTTP_PPROF_ON
+        && pmcf->production
+        && !clcf->noname
+        && conf->digests == NULL
+        && conf->guards == 0)
+    {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"pprof on\" lets everybody profile this production "
+                      "server: location \"%V\" has no \"pprof_bearer\", "
+                      "\"auth_request\", \"auth_basic\" or \"deny\" in %s:%ui",
+                      &clcf->name, conf->conf_file, conf->conf_line);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_pprof(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_pprof_loc_conf_t *plcf = conf;
+
+    ngx_str_t  *value;
+
+    if (plcf->mode != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "on") == 0) {
+        plcf->mode = NGX_HTTP_PPROF_ON;
+
+    } else if (ngx_strcmp(value[1].data, "off") == 0) {
+        plcf->mode = NGX_HTTP_PPROF_OFF;
+
+    } else if (ngx_strcmp(value[1].data, "auto") == 0) {
+        plcf->mode = NGX_HTTP_PPROF_AUTO;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"pprof\" directive, it "
+                           "must be \"auto\", \"on\" or \"off\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    plcf->conf_file = cf->conf_file->file.name.data;
+    plcf->conf_line = cf->conf_file->line;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ssize_t                  n;
+    ngx_str_t               *value;
+    ngx_uint_t              *field;
+    ngx_http_pprof_range_t  *range;
+
+    /* size_t, ngx_msec_t and ngx_uint_t are one type and have one "unset" */
+
+    field = (ngx_uint_t *) (p + cmd->offset);
+    range = cmd->post;
+
+    if (*field != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    switch (range->unit) {
+
+    case NGX_HTTP_PPROF_SIZE:
+        n = (ssize_t) ngx_parse_offset(&value[1]);
+        break;
+
+    case NGX_HTTP_PPROF_TIME:
+        n = ngx_parse_time(&value[1], 0);
+        break;
+
+    default:
+        n = ngx_atoi(value[1].data, value[1].len);
+        break;
+    }
+
+    if (n == NGX_ERROR
+        || (ngx_uint_t) n < range->min
+        || (ngx_uint_t) n > range->max)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"%V\" directive, it "
+                           "must be in the range from %s",
+                           &value[1], &cmd->name, range->text);
+        return NGX_CONF_ERROR;
+    }
+
+    *field = (ngx_uint_t) n;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt         *h;
+    ngx_http_core_main_conf_t   *cmcf;
+    ngx_http_pprof_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_pprof_module);
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    if (pmcf->hidden) {
+        h = ngx_array_push(&cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        *h = ngx_http_pprof_hidden_handler;
+    }
+
+    if (!pmcf->served) {
+        return NGX_OK;
+    }
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_POST_READ_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_pprof_count_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_pprof_access_handler;
+
+    ngx_http_pprof_answer_init();
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_init_process(ngx_cycle_t *cycle)
+{
+    if (!ngx_pprof_running(NULL)) {
+        return NGX_OK;
+    }
+
+    return ngx_http_pprof_job_init(cycle);
+}
+
+
+/*
+ * A location that is not served answers 404 before anybody asks for a
+ * password, as it would if it did not exist.
+ */
+
+static ngx_int_t
+ngx_http_pprof_hidden_handler(ngx_http_request_t *r)
+{
+    ngx_http_pprof_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
+
+    if (plcf->mode != NGX_CONF_UNSET_UINT && !plcf->served) {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_count_handler(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_pprof_count_cleanup;
+
+    ngx_http_pprof_requests++;
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_pprof_count_cleanup(void *data)
+{
+    ngx_http_pprof_requests--;
+}
+
+
+static void
+ngx_http_pprof_gauges(prt_gauges_t *gauges)
+{
+    ngx_cycle_t  *cycle;
+
+    /* not synchronised with the event loop: off by one at worst */
+
+    cycle = (ngx_cycle_t *) ngx_cycle;
+
+    if (cycle->connection_n > cycle->free_connection_n) {
+        gauges->connections = cycle->connection_n - cycle->free_connection_n;
+
+    } else {
+        gauges->connections = 0;
+    }
+
+    gauges->requests = ngx_http_pprof_requests;
+}
+
+
+ngx_uint_t
+ngx_http_pprof_served(ngx_cycle_t *cycle)
+{
+    ngx_http_pprof_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_pprof_module);
+
+    return pmcf && pmcf->served;
+}
+
+
+void
+ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
+{
+    ngx_http_pprof_main_conf_t  *pmcf;
+
+    pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_pprof_module);
+
+    options->memory = pmcf->memory;
+    options->cpu_rate = pmcf->cpu_rate;
+    options->gauges = ngx_http_pprof_gauges;
+}
+
+
+ngx_http_pprof_ctx_t *
+ngx_http_pprof_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_pprof_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_pprof_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_pprof_ctx_t));
+        if (ctx == NULL) {
+            return NULL;
+        }
+
+        ctx->request = r;
+
+        ngx_http_set_ctx(r, ctx, ngx_http_pprof_module);
+    }
+
+    return ctx;
+}

@@ -1,0 +1,169 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ */
+
+
+#ifndef _NGX_HTTP_PPROF_MODULE_H_INCLUDED_
+#define _NGX_HTTP_PPROF_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <pprofrt.h>
+
+
+#define NGX_HTTP_PPROF_OFF             0
+#define NGX_HTTP_PPROF_ON              1
+#define NGX_HTTP_PPROF_AUTO            2
+
+#define NGX_HTTP_PPROF_DIGEST_LEN      32    /* SHA-256 */
+
+
+typedef struct {
+    ngx_flag_t                  production;
+    size_t                      memory;
+    ngx_uint_t                  cpu_rate;
+    ngx_msec_t                  max_duration;
+
+    ngx_uint_t                  served;      /* number of locations that are */
+    ngx_uint_t                  hidden;      /* and of those that are not */
+} ngx_http_pprof_main_conf_t;
+
+
+typedef struct {
+    ngx_uint_t                  mode;
+    ngx_uint_t                  served;
+
+    ngx_array_t                *digests;     /* of u_char[DIGEST_LEN] */
+    unsigned                    tokens:1;    /* pprof_bearer seen here */
+    unsigned                    file:1;      /* pprof_bearer_file seen here */
+
+    ngx_uint_t                  guards_seen; /* at this level, by bits */
+    ngx_uint_t                  guards;      /* of these, those that protect */
+
+    u_char                     *conf_file;   /* where "pprof" stands */
+    ngx_uint_t                  conf_line;
+} ngx_http_pprof_loc_conf_t;
+
+
+typedef ngx_int_t (*ngx_http_pprof_done_pt)(ngx_http_request_t *r,
+    prt_job_t *job);
+
+
+/* What the module knows of a request; made when first needed. */
+
+typedef struct {
+    ngx_http_request_t         *request;
+    const prt_profile_info_t   *profile;
+    void                       *symbols;     /* addresses of "symbol" */
+
+    prt_job_t                  *job;         /* open */
+    prt_job_t                  *finished;    /* its answer is being sent */
+    ngx_http_pprof_done_pt      done;
+    ngx_event_t                 tick;
+    ngx_msec_t                  deadline;
+
+    ngx_str_t                   text;        /* in place of nginx's page */
+    unsigned                    answered:1;  /* the answer is our own */
+    unsigned                    replaced:1;  /* text was sent */
+    unsigned                    ending:1;    /* window was closed early */
+    unsigned                    debug:1;     /* the answer is text */
+    unsigned                    delta:1;     /* the answer is a difference */
+} ngx_http_pprof_ctx_t;
+
+
+/* module: asked by the core module */
+
+ngx_uint_t ngx_http_pprof_served(ngx_cycle_t *cycle);
+void ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options);
+
+ngx_http_pprof_ctx_t *ngx_http_pprof_get_ctx(ngx_http_request_t *r);
+
+
+/* guard: which protection of other modules a location has */
+
+ngx_int_t ngx_http_pprof_guard_watch(ngx_conf_t *cf);
+
+
+/* auth */
+
+char *ngx_http_pprof_bearer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pprof_bearer_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_pprof_access_handler(ngx_http_request_t *r);
+
+
+/* route */
+
+ngx_int_t ngx_http_pprof_handler(ngx_http_request_t *r);
+
+/* Where the profiler's part of the URI begins: at its "/debug/". */
+u_char *ngx_http_pprof_root(ngx_http_request_t *r);
+
+
+/* symbol, index */
+
+ngx_int_t ngx_http_pprof_symbol_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_index_handler(ngx_http_request_t *r);
+
+
+/* answer */
+
+typedef struct {
+    ngx_str_t                   type;
+    ngx_str_t                   charset;
+} ngx_http_pprof_type_t;
+
+extern ngx_http_pprof_type_t  ngx_http_pprof_text;
+extern ngx_http_pprof_type_t  ngx_http_pprof_html;
+extern ngx_http_pprof_type_t  ngx_http_pprof_binary;
+
+/*
+ * A format of ngx_sprintf(), without newline.  The result is what a content
+ * handler returns.
+ */
+ngx_int_t ngx_http_pprof_error(ngx_http_request_t *r, ngx_uint_t status,
+    const char *fmt, ...);
+
+/* Data lives as long as the request; to HEAD only the headers are sent. */
+ngx_int_t ngx_http_pprof_answer(ngx_http_request_t *r,
+    ngx_http_pprof_type_t *type, const u_char *data, size_t size);
+
+/* The headers alone, where the length of the answer is not known. */
+ngx_int_t ngx_http_pprof_answer_head(ngx_http_request_t *r,
+    ngx_http_pprof_type_t *type);
+
+/* The answer of a job that failed. */
+ngx_int_t ngx_http_pprof_answer_failed(ngx_http_request_t *r,
+    const prt_answer_t *answer);
+
+/* Both strings live as long as the request. */
+ngx_int_t ngx_http_pprof_add_header(ngx_http_request_t *r, const char *key,
+    const char *value);
+
+void ngx_http_pprof_answer_init(void);
+
+
+/* job */
+
+/* NGX_DECLINED when jobs can be opened, else the error was sent. */
+ngx_int_t ngx_http_pprof_ready(ngx_http_request_t *r);
+
+/*
+ * The job's data is the request's context.  Returns what a content handler
+ * returns: NGX_DONE, and "done" is called later with the finished job; its
+ * result finalizes the request.
+ */
+ngx_int_t ngx_http_pprof_wait(ngx_http_request_t *r, prt_job_t *job,
+    uint64_t window, ngx_http_pprof_done_pt done);
+
+ngx_int_t ngx_http_pprof_job_init(ngx_cycle_t *cycle);
+
+
+extern ngx_module_t  ngx_http_pprof_module;
+
+
+#endif /* _NGX_HTTP_PPROF_MODULE_H_INCLUDED_ */

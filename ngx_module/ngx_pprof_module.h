@@ -1,0 +1,27 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ */
+
+
+#ifndef _NGX_PPROF_MODULE_H_INCLUDED_
+#define _NGX_PPROF_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include <pprofrt.h>
+
+
+/*
+ * True when the runtime runs in this process; else *reason, where it is not
+ * NULL, is a sentence for the user.
+ */
+ngx_uint_t ngx_pprof_running(const char **reason);
+
+
+extern ngx_module_t  ngx_pprof_module;
+
+
+#endif /* _NGX_PPROF_MODULE_H_INCLUDED_ */

@@ -1,0 +1,97 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The work of the example module, free of nginx: every function that a test
+ * looks for in a profile has external linkage and is never inlined, cloned or
+ * merged with another one.  All measured times are nanoseconds.
+ */
+
+
+#ifndef _HOSTED_WORK_H_INCLUDED_
+#define _HOSTED_WORK_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define HOSTED_FUNCTION  __attribute__((noipa))
+#else
+#define HOSTED_FUNCTION  __attribute__((noinline))
+#endif
+
+
+/* CPU time of the calling thread, by its own clock */
+
+typedef struct {
+    uint64_t               heavy;
+    uint64_t               light;
+    long                   tid;
+} hosted_burn_t;
+
+
+typedef struct hosted_thread_s  hosted_thread_t;
+
+
+uint64_t hosted_cpu_clock(void);
+uint64_t hosted_wall_clock(void);
+long hosted_tid(void);
+
+/*
+ * hosted_burn() adds to *b, so a burn may be done in slices; heavy and light
+ * stand in the ratio 3:1 after every call, to some 20 us.
+ */
+HOSTED_FUNCTION void hosted_burn(hosted_burn_t *b, uint64_t ns);
+HOSTED_FUNCTION uint64_t hosted_heavy(uint64_t until);
+HOSTED_FUNCTION uint64_t hosted_light(uint64_t until);
+
+/* The chain a, b, a, b ... of depth calls ends in hosted_deep_bottom(). */
+HOSTED_FUNCTION uint64_t hosted_deep(unsigned depth, uint64_t ns);
+HOSTED_FUNCTION uint64_t hosted_deep_a(unsigned depth, uint64_t ns);
+HOSTED_FUNCTION uint64_t hosted_deep_b(unsigned depth, uint64_t ns);
+HOSTED_FUNCTION uint64_t hosted_deep_bottom(uint64_t ns);
+
+/*
+ * hosted_spawn() creates a thread that burns; NULL if there is none.
+ * hosted_join() waits for it, hosted_poll() asks, and hosted_drop() gives up
+ * the caller's interest in a detached one, whether it has ended or not.
+ */
+HOSTED_FUNCTION hosted_thread_t *hosted_spawn(uint64_t ns, int detached);
+HOSTED_FUNCTION void hosted_join(hosted_thread_t *t, hosted_burn_t *b);
+int hosted_poll(hosted_thread_t *t, hosted_burn_t *b);
+void hosted_drop(hosted_thread_t *t);
+
+/*
+ * Blocking: each returns the wall time that the caller was blocked.
+ * hosted_lock_hold() sets *held as soon as hosted_lock() has to wait.
+ */
+HOSTED_FUNCTION uint64_t hosted_sleep(unsigned ms);
+HOSTED_FUNCTION uint64_t hosted_cond(unsigned ms);
+HOSTED_FUNCTION uint64_t hosted_lock(void);
+HOSTED_FUNCTION void hosted_lock_hold(unsigned ms,
+    volatile unsigned long *held);
+
+/* Memory: each returns the number of blocks that it allocated. */
+HOSTED_FUNCTION size_t hosted_alloc_keep(size_t size, size_t count);
+HOSTED_FUNCTION size_t hosted_alloc_free(size_t size, size_t count);
+HOSTED_FUNCTION size_t hosted_alloc_drop(void);
+size_t hosted_alloc_kept(size_t *bytes);
+
+HOSTED_FUNCTION uint64_t hosted_hang(unsigned ms, int spin);
+HOSTED_FUNCTION void hosted_crash(void);
+HOSTED_FUNCTION void hosted_text(unsigned char *p, size_t len);
+
+
+#define HOSTED_ORACLE_TEXT  8192           /* bytes */
+
+/*
+ * From now on each CPU sample is walked by libunwind as well.  Returns -1 if
+ * the profiler is not there.  json() writes what came of it.
+ */
+int hosted_oracle_start(void);
+size_t hosted_oracle_json(char *text, size_t size);
+
+
+#endif /* _HOSTED_WORK_H_INCLUDED_ */

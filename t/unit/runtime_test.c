@@ -1,0 +1,646 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * A plain C program that uses the library by its public header alone, without
+ * nginx.  What it does is known: CPU 3:1, threads, and their creation.
+ */
+
+
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+#include "pprofrt.h"
+#include "profile.pb-c.h"
+
+
+#define MSEC   1000000ull
+#define SEC    1000000000ull
+#define BOUND  60000                       /* ms, for what must come */
+
+typedef Perftools__Profiles__Profile  profile_t;
+
+
+static volatile uint64_t  sink;
+
+
+static uint64_t
+cpu(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+
+    return (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
+}
+
+
+static void
+spin_until(uint64_t until)
+{
+    unsigned  i;
+
+    while (cpu() < until) {
+        for (i = 0; i < 20000; i++) {
+            sink += i;
+        }
+    }
+}
+
+
+__attribute__((noinline)) void unit_heavy(uint64_t until);
+__attribute__((noinline)) void unit_light(uint64_t until);
+__attribute__((noinline)) void *unit_thread(void *data);
+
+
+void
+unit_heavy(uint64_t until)
+{
+    spin_until(until);
+    sink++;
+}
+
+
+void
+unit_light(uint64_t until)
+{
+    spin_until(until);
+    sink--;
+}
+
+
+/* 3:1, by the thread's clock */
+
+static void
+burn(uint64_t ns)
+{
+    uint64_t  t, end;
+
+    t = cpu();
+    end = t + ns;
+
+    while (t < end) {
+        t += 3 * MSEC;
+        unit_heavy(t);
+        t += MSEC;
+        unit_light(t);
+    }
+}
+
+
+void *
+unit_thread(void *data)
+{
+    burn(*(uint64_t *) data);
+
+    return NULL;
+}
+
+
+static void
+start(prt_region_t *region, int worker)
+{
+    char           error[PRT_ERROR_LEN] = "";
+    prt_options_t  options;
+
+    memset(&options, 0, sizeof(options));
+    options.memory = 4 * 1024 * 1024;
+    options.worker = worker;
+
+    if (prt_start(region, &options, error) != 0) {
+        print_error("%s\n", error);
+        fail();
+    }
+}
+
+
+static prt_job_t *
+open_profile(const char *name, uint64_t window, unsigned rate, int debug)
+{
+    prt_job_t              *job;
+    prt_profile_request_t   request;
+
+    memset(&request, 0, sizeof(request));
+    request.profile = prt_profile_find(name, strlen(name));
+    request.window = window;
+    request.rate = rate;
+    request.debug = debug;
+    request.worker = PRT_ANY;
+    request.pid = PRT_ANY;
+
+    assert_non_null(request.profile);
+
+    job = prt_job_profile(&request, (void *) name);
+    assert_non_null(job);
+
+    return job;
+}
+
+
+static prt_job_t *
+wait_job(void)
+{
+    prt_job_t      *job;
+    struct pollfd   fd;
+
+    for ( ;; ) {
+        job = prt_job_finished();
+        if (job) {
+            return job;
+        }
+
+        fd.fd = prt_eventfd();
+        fd.events = POLLIN;
+
+        while (poll(&fd, 1, BOUND) == -1) { /* void */ }
+
+        assert_true(fd.revents & POLLIN);
+    }
+}
+
+
+static profile_t *
+unpack(prt_job_t *job)
+{
+    uint8_t             *raw;
+    z_stream             z;
+    profile_t           *profile;
+    const prt_answer_t  *answer;
+
+    answer = prt_job_answer(job);
+
+    if (answer->status != PRT_OK) {
+        print_error("%s\n", answer->error);
+    }
+
+    assert_int_equal(answer->status, PRT_OK);
+
+    raw = malloc(16 * 1024 * 1024);
+    assert_non_null(raw);
+
+    memset(&z, 0, sizeof(z));
+    assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+
+    z.next_in = (Bytef *) answer->data;
+    z.avail_in = (uInt) answer->size;
+    z.next_out = raw;
+    z.avail_out = 16 * 1024 * 1024;
+
+    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+
+    profile = perftools__profiles__profile__unpack(NULL, z.total_out, raw);
+    assert_non_null(profile);
+
+    inflateEnd(&z);
+    free(raw);
+
+    return profile;
+}
+
+
+/* The sum of value "v" over the samples with this function on their stack. */
+
+static int64_t
+value_of(const profile_t *p, const char *function, unsigned v)
+{
+    int      hit;
+    size_t   i, k, l, f;
+    int64_t  sum;
+
+    sum = 0;
+
+    for (i = 0; i < p->n_sample; i++) {
+        hit = function == NULL;
+
+        for (k = 0; k < p->sample[i]->n_location_id; k++) {
+            for (l = 0; l < p->n_location; l++) {
+
+                if (p->location[l]->id != p->sample[i]->location_id[k]
+                    || p->location[l]->n_line == 0)
+                {
+                    continue;
+                }
+
+                for (f = 0; f < p->n_function; f++) {
+                    hit |= p->function[f]->id
+                           == p->location[l]->line[0]->function_id
+                           && function
+                           && strcmp(p->string_table[p->function[f]->name],
+                                     function) == 0;
+                }
+            }
+        }
+
+        sum += hit ? p->sample[i]->value[v] : 0;
+    }
+
+    return sum;
+}
+
+
+static void
+check_split(const profile_t *p, uint64_t ns)
+{
+    double  heavy, light, total;
+
+    heavy = (double) value_of(p, "unit_heavy", 1);
+    light = (double) value_of(p, "unit_light", 1);
+    total = (double) value_of(p, NULL, 1);
+
+    print_message("heavy %.3f s, light %.3f s, total %.3f s of %.3f s\n",
+                  heavy / 1e9, light / 1e9, total / 1e9, (double) ns / 1e9);
+
+    assert_true(heavy / (heavy + light) > 0.71);
+    assert_true(heavy / (heavy + light) < 0.79);
+    assert_true(total > 0.94 * (double) ns);
+    assert_true(total < 1.06 * (double) ns);
+}
+
+
+static unsigned
+count_tasks(void)
+{
+    DIR            *dir;
+    unsigned        n;
+    struct dirent  *entry;
+
+    n = 0;
+    dir = opendir("/proc/self/task");
+    assert_non_null(dir);
+
+    while ((entry = readdir(dir)) != NULL) {
+        n += entry->d_name[0] != '.';
+    }
+
+    closedir(dir);
+
+    return n;
+}
+
+
+static unsigned
+count_timers(void)
+{
+    char      line[256];
+    FILE     *f;
+    unsigned  n;
+
+    f = fopen("/proc/self/timers", "r");
+    if (f == NULL) {
+        return 0;
+    }
+
+    for (n = 0; fgets(line, sizeof(line), f); ) {
+        n += strncmp(line, "ID:", 3) == 0;
+    }
+
+    fclose(f);
+
+    return n;
+}
+
+
+static void
+test_cpu(void **state)
+{
+    uint64_t    ns, begin;
+    pthread_t   thread;
+    prt_job_t  *job;
+    profile_t  *p;
+
+    (void) state;
+
+    start(NULL, -1);
+
+    job = open_profile("profile", 3600 * SEC, 250, 0);
+
+    /* the window is open when the first timer is armed */
+
+    while (count_timers() == 0) {
+        usleep(1000);
+    }
+
+    begin = cpu();
+    ns = 1500 * MSEC;
+
+    assert_int_equal(pthread_create(&thread, NULL, unit_thread, &ns), 0);
+    burn(ns);
+    ns += cpu() - begin;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+
+    prt_job_end(job);
+
+    assert_ptr_equal(wait_job(), job);
+    p = unpack(job);
+
+    check_split(p, ns);
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+    prt_job_free(job);
+
+    prt_stop();
+
+    assert_int_equal(count_timers(), 0);
+    assert_int_equal(count_tasks(), 1);
+}
+
+
+static void
+test_overlap(void **state)
+{
+    prt_job_t  *one, *two, *three, *job;
+    profile_t  *p;
+    unsigned    i;
+
+    (void) state;
+
+    start(NULL, -1);
+
+    one = open_profile("profile", 3600 * SEC, 100, 0);
+    two = open_profile("profile", 300 * MSEC, 500, 0);
+    three = open_profile("profile", 3600 * SEC, 0, 0);
+
+    burn(200 * MSEC);
+
+    prt_job_cancel(three);
+
+    for (i = 0; i < 2; i++) {
+
+        job = wait_job();
+        assert_ptr_equal(job, i == 0 ? two : one);
+
+        p = unpack(job);
+        assert_true(value_of(p, "unit_heavy", 0) > 0);
+        perftools__profiles__profile__free_unpacked(p, NULL);
+        prt_job_free(job);
+
+        if (i == 0) {
+            burn(100 * MSEC);
+            prt_job_end(one);
+        }
+    }
+
+    /* nothing wants samples any more */
+
+    for (i = 0; count_timers() && i < BOUND; i++) {
+        usleep(1000);
+    }
+
+    assert_int_equal(count_timers(), 0);
+
+    prt_stop();
+}
+
+
+static void
+test_threadcreate(void **state)
+{
+    uint64_t             ns;
+    unsigned             i;
+    pthread_t            thread;
+    prt_job_t           *job;
+    profile_t           *p;
+    const prt_answer_t  *answer;
+
+    (void) state;
+
+    start(NULL, 3);
+
+    ns = MSEC;
+
+    for (i = 0; i < 5; i++) {
+        assert_int_equal(pthread_create(&thread, NULL, unit_thread, &ns), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+    }
+
+    job = open_profile("threadcreate", 0, 0, 0);
+    assert_ptr_equal(wait_job(), job);
+    p = unpack(job);
+    assert_int_equal(value_of(p, "test_threadcreate", 0), 5);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+    prt_job_free(job);
+
+    job = open_profile("threadcreate", 0, 0, 1);
+    assert_ptr_equal(wait_job(), job);
+    answer = prt_job_answer(job);
+    assert_int_equal(answer->status, PRT_OK);
+    assert_memory_equal(answer->data, "threadcreate profile: total 5\n5 @ 0x",
+                        strlen("threadcreate profile: total 5\n5 @ 0x"));
+    prt_job_free(job);
+
+    prt_stop();
+}
+
+
+static void
+test_state(void **state)
+{
+    size_t                    n;
+    prt_job_t                *job;
+    const prt_worker_info_t  *workers;
+
+    (void) state;
+
+    start(NULL, 3);
+
+    job = prt_job_state("state");
+    assert_ptr_equal(wait_job(), job);
+    assert_string_equal(prt_job_data(job), "state");
+
+    workers = prt_job_workers(job, &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(workers[0].worker, 3);
+    assert_int_equal(workers[0].pid, getpid());
+    assert_true(workers[0].alive);
+    assert_false(workers[0].silent);
+    assert_true(workers[0].rss > 0);
+    assert_true(workers[0].age > 0);
+
+    prt_job_free(job);
+    prt_stop();
+}
+
+
+static void
+test_errors(void **state)
+{
+    char                    error[PRT_ERROR_LEN];
+    prt_job_t              *job;
+    prt_options_t           options;
+    prt_profile_request_t   request;
+    struct sigaction        action, old;
+
+    (void) state;
+
+    memset(&options, 0, sizeof(options));
+    options.memory = 1;
+    assert_int_equal(prt_start(NULL, &options, error), -1);
+    assert_non_null(strstr(error, "memory"));
+
+    assert_null(prt_profile_find("heat", 4));
+    assert_null(prt_job_state(NULL));
+
+    /* somebody else has SIGPROF */
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = (void (*)(int)) exit;
+    sigaction(SIGPROF, &action, &old);
+
+    start(NULL, 0);
+
+    memset(&request, 0, sizeof(request));
+    request.profile = prt_profile_find("profile", 7);
+    request.window = MSEC;
+    request.worker = PRT_ANY;
+    request.pid = PRT_ANY;
+
+    job = prt_job_profile(&request, NULL);
+    assert_ptr_equal(wait_job(), job);
+    assert_int_equal(prt_job_answer(job)->status, PRT_FAILED);
+    assert_non_null(strstr(prt_job_answer(job)->error, "SIGPROF"));
+    assert_non_null(strstr(prt_job_answer(job)->error, "libc.so"));
+    prt_job_free(job);
+
+    sigaction(SIGPROF, &old, NULL);
+
+    request.worker = 7;
+    job = prt_job_profile(&request, NULL);
+    assert_ptr_equal(wait_job(), job);
+    assert_int_equal(prt_job_answer(job)->status, PRT_NOT_FOUND);
+    assert_non_null(strstr(prt_job_answer(job)->error, "worker 0 (pid"));
+    prt_job_free(job);
+
+    prt_stop();
+}
+
+
+/* A family: one answers for all; one of them is stopped, another dies. */
+
+static void
+test_family(void **state)
+{
+    int            i, status, ready[2];
+    char           error[PRT_ERROR_LEN], c;
+    pid_t          pids[3];
+    size_t         k;
+    int64_t        before;
+    unsigned       silent, ended;
+    prt_job_t     *job;
+    profile_t     *p;
+    prt_region_t  *region;
+
+    (void) state;
+
+    region = prt_region_create(4, error);
+    assert_non_null(region);
+    assert_int_equal(pipe(ready), 0);
+
+    for (i = 0; i < 3; i++) {
+        pids[i] = fork();
+        assert_true(pids[i] >= 0);
+
+        if (pids[i] == 0) {
+            start(region, i);
+            (void) !write(ready[1], "", 1);
+
+            for ( ;; ) {
+                burn(10 * MSEC);
+            }
+        }
+    }
+
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(read(ready[0], &c, 1), 1);
+    }
+
+    start(region, 3);
+
+    job = open_profile("profile", 1500 * MSEC, 100, 0);
+
+    usleep(500000);
+    assert_int_equal(kill(pids[0], SIGSTOP), 0);
+    assert_int_equal(kill(pids[1], SIGKILL), 0);
+    assert_int_equal(waitpid(pids[1], &status, 0), pids[1]);
+
+    assert_ptr_equal(wait_job(), job);
+    p = unpack(job);
+
+    silent = 0;
+    ended = 0;
+
+    for (k = 0; k < p->n_comment; k++) {
+        silent += strstr(p->string_table[p->comment[k]], "worker 0 pid")
+                  && strstr(p->string_table[p->comment[k]], "not answer");
+        ended += strstr(p->string_table[p->comment[k]], "worker 1 pid")
+                 && strstr(p->string_table[p->comment[k]], "until it ended");
+    }
+
+    assert_int_equal(silent, 1);
+    assert_int_equal(ended, 1);
+
+    /* all three are in it */
+
+    for (i = 0; i < 3; i++) {
+        before = 0;
+
+        for (k = 0; k < p->n_sample; k++) {
+            size_t  l;
+
+            for (l = 0; l < p->sample[k]->n_label; l++) {
+                if (strcmp(p->string_table[p->sample[k]->label[l]->key],
+                           "pid") == 0
+                    && p->sample[k]->label[l]->num == pids[i])
+                {
+                    before += p->sample[k]->value[1];
+                }
+            }
+        }
+
+        print_message("worker %d: %.3f s\n", i, (double) before / 1e9);
+        assert_true(before > 0);
+    }
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+    prt_job_free(job);
+
+    for (i = 0; i < 3; i++) {
+        if (i != 1) {
+            kill(pids[i], SIGKILL);
+            waitpid(pids[i], &status, 0);
+        }
+    }
+
+    prt_stop();
+    prt_region_destroy(region);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_cpu),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_threadcreate),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_family)
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
