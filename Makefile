@@ -10,7 +10,7 @@ NGINX     ?= /usr/sbin/nginx
 PREFIX    ?= /usr
 CC        ?= cc
 
-PKGS      = libunwind libprotobuf-c libdw libelf zlib
+PKGS      = libunwind libprotobuf-c libdw libelf zlib liblzma
 
 CFLAGS    ?= -O2 -g
 PRT_FLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread \
@@ -40,7 +40,7 @@ UNITS     := $(patsubst t/unit/%_test.c,$(BUILD)/unit/%_test, \
                         $(wildcard t/unit/*_test.c))
 
 
-.PHONY: all module hosted unit check demo bench install clean lint
+.PHONY: all module hosted unit fuzz lint check demo bench install clean
 
 all: $(BUILD)/libpprofrt.so module
 
@@ -83,6 +83,14 @@ $(BUILD)/unit/%_test: t/unit/%_test.c $(OBJS)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -MMD -MP $(UNIT_LINK) -o $@ $< $(OBJS) \
 	    $(PRT_LIBS) -lcmocka -lcrypto -lm
 
+# ... but for the one that is a plain program with the public header
+
+$(BUILD)/unit/runtime_test: t/unit/runtime_test.c $(BUILD)/libpprofrt.so
+	@mkdir -p $(@D)
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -rdynamic $(UNIT_LINK) -o $@ $< \
+	    $(BUILD)/obj/profile.pb-c.o -L$(BUILD) -lpprofrt \
+	    -Wl,-rpath,'$$ORIGIN/..' -lprotobuf-c -lz -lcmocka
+
 -include $(UNITS:=.d)
 
 
@@ -104,3 +112,28 @@ install: all
 
 clean:
 	rm -rf $(BUILD)
+
+
+# what a reader need not look for
+
+lint:
+	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
+	    --enable=warning,portability --suppress=missingIncludeSystem \
+	    --suppress=normalCheckLevelMaxBranches -Iruntime -D__x86_64__ \
+	    runtime
+	clang-tidy --quiet --warnings-as-errors='*' \
+	    --checks='-*,clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,-bugprone-assignment-in-if-condition,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
+	    $(SRCS) -- -std=gnu11 -D_GNU_SOURCE -Iruntime -I$(BUILD)
+
+
+# parsers of outside input
+
+FUZZERS   := $(patsubst t/unit/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard t/unit/fuzz_*.c))
+
+fuzz: $(FUZZERS)
+
+$(BUILD)/fuzz/%: t/unit/fuzz_%.c $(SRCS) $(BUILD)/profile.pb-c.h
+	@mkdir -p $(@D)
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 \
+	    -D_GNU_SOURCE -pthread -Iruntime -I$(BUILD) -o $@ $< $(SRCS) \
+	    $(BUILD)/profile.pb-c.c $(PRT_LIBS)

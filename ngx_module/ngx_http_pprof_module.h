@@ -104,8 +104,9 @@ ngx_int_t ngx_http_pprof_handler(ngx_http_request_t *r);
 u_char *ngx_http_pprof_root(ngx_http_request_t *r);
 
 
-/* symbol, index */
+/* profile, symbol, index */
 
+ngx_int_t ngx_http_pprof_profile_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_symbol_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_index_handler(ngx_http_request_t *r);
 

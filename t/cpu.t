@@ -10,7 +10,7 @@ use warnings;
 use lib 't/lib';
 use PprofTest;
 use Test::More;
-use Time::HiRes qw( sleep );
+use Time::HiRes qw( sleep time );
 
 my $nginx = start_nginx(workers => 2, main_config => q{
     thread_pool two threads=2;
@@ -57,31 +57,43 @@ sub sampling {
 }
 
 
-# a profile over what the requests do: the profile, the CPU used meanwhile
+# A profile over a window in which all of @paths are at work from its beginning
+# to its end: the profile, and the CPU time that the scheduler counted meanwhile,
+# as ns for each second.
 
 sub measure {
-    my ($args, $bound, @paths) = @_;
+    my ($args, $workers, @paths) = @_;
+
+    my %idle = map { $_ => cpu_of($_) } $nginx->worker_pids;
+    my @work = map { $nginx->background($_) } @paths;
+
+    ok(wait_for(sub {
+        my $busy = grep { cpu_of($_) > $idle{$_} + 0.05e9 } keys %idle;
+
+        # one more where the kernel gave all to one worker
+        push @work, $nginx->background($paths[0]) if $busy && $busy < $workers;
+        sleep 0.2;
+
+        return $busy >= $workers;
+    }, 60), "$args: at work");
 
     my $job = $nginx->background('-H', 'Authorization: Bearer secret',
                                  "/debug/pprof/profile?$args");
 
     ok(wait_for(\&sampling, 60), "$args: sampling in all workers");
 
-    my $before = cpu_all();
-    my @work = map { my $w = $nginx->background($_); sleep 0.3; $w } @paths;
-    my @answers = map { $_->result(300) } @work;
-    my $used = cpu_all() - $before;
-
-    is(scalar(grep { $_->{status} == 200 } @answers), scalar @paths,
-       "$args: the work is done");
-
+    my ($before, $begin) = (cpu_all(), time);
     my $res = $job->result(300);
+    my $used = (cpu_all() - $before) / (time - $begin);
+
+    $_->hang_up for @work;
+
     is($res->{status}, 200, "$args: profile") or diag $res->{content};
 
     my $p = Pprof::Proto->parse($res->{content});
     is_deeply([ $p->problems ], [], "$args: well-formed");
 
-    return ($p, $used, map { JSON::PP::decode_json($_->{content}) } @answers);
+    return ($p, $used);
 }
 
 
@@ -94,8 +106,16 @@ sub near {
 }
 
 
+sub total_of {
+    my ($p, $used, $name) = @_;
+
+    near($p->total('cpu') / ($p->{duration_nanos} / 1e9) / $used, 1, 0.03,
+         $name);
+}
+
+
 sub split_of {
-    my ($p, $name, $pid) = @_;
+    my ($p, $name, $tolerance, $pid) = @_;
 
     my ($heavy, $light) = map {
         my $function = $_;
@@ -105,52 +125,68 @@ sub split_of {
         });
     } qw(hosted_heavy hosted_light);
 
-    near($heavy / ($heavy + $light || 1), 0.75, 0.03, $name);
-}
-
-
-for my $hz (100, 1000) {
-
-    # two workers: a loop that burns takes no other request
-
-    my ($p, $used, @answers) = measure("seconds=12&hz=$hz", 60,
-                                       '/burn?ms=10000', '/burn?ms=10000');
-
-    my %pids = map { $_->{pid} => 1 } @answers;
-    is(scalar keys %pids, 2, "$hz Hz: both workers burned");
-
-    split_of($p, "$hz Hz, two workers merged: heavy");
-    near($p->total('cpu') / $used, 1, 0.03, "$hz Hz, two workers: total");
-    is($p->{period}, 1e9 / $hz, "$hz Hz: period");
-    is_deeply([ $p->types ], [ 'samples/count', 'cpu/nanoseconds' ],
-              "$hz Hz: types");
-
-    for my $pid (keys %pids) {
-        split_of($p, "$hz Hz, one worker: heavy", $pid);
-    }
-
-    is_deeply([ sort keys %{ $p->by_label('cpu', 'worker') } ], [ 0, 1 ],
-              "$hz Hz: worker labels");
-
-    # a pool thread, whose signals nginx blocks
-
-    ($p, $used, @answers) = measure("seconds=12&hz=$hz", 60,
-                                    '/pool?ms=10000');
-
-    split_of($p, "$hz Hz, pool thread: heavy");
-    near($p->total('cpu') / $used, 1, 0.03, "$hz Hz, pool thread: total");
-    ok($p->share('cpu', qr/^hosted_heavy$/) > 0.7, "$hz Hz: from the pool");
+    near($heavy / ($heavy + $light || 1), 0.75, $tolerance, $name);
 }
 
 
 # threads that are made and end within the window
 
 {
-    my ($p, $used, @answers) = measure('seconds=4&hz=500', 60,
-                                       ('/thread?ms=200') x 8);
+    my $job = $nginx->background('-H', 'Authorization: Bearer secret',
+                                 '/debug/pprof/profile?seconds=4&hz=500');
 
-    split_of($p, 'short threads: heavy');
-    near($p->total('cpu') / $used, 1, 0.08, 'short threads: total');
+    ok(wait_for(\&sampling, 60), 'short threads: sampling');
+    my $work = 0;
+
+    while (!$job->done) {
+        # at any phase of the kernel's tick
+        sleep rand 0.004;
+        my $answer = $nginx->hosted('/thread?ms=' . (15 + int rand 30));
+        $work += $answer->{heavy_ns} + $answer->{light_ns};
+    }
+
+    my $p = Pprof::Proto->parse($job->result(300)->{content});
+
+    split_of($p, 'short threads: heavy', 0.05);
+
+    # what a thread used after its last tick stands for itself
+
+    ok($p->with_frame('cpu', qr/^\[after the last tick/) > 0,
+       'short threads: tails');
+    near($p->with_frame('cpu', qr/^hosted_burn$|^\[after the last tick/)
+         / $work, 1, 0.05, 'short threads: total');
+}
+
+
+# 10 s at 100 Hz are 1000 samples of each worker: the noise of their split is 1.4
+# points if they fall at random, so one worker alone is allowed three times that
+
+for my $hz (100, 1000) {
+
+    my ($p, $used) = measure("seconds=10&hz=$hz", 2,
+                             ('/burn?ms=60000&slice=20') x 2);
+
+    split_of($p, "$hz Hz, two workers merged: heavy", 0.03);
+    total_of($p, $used, "$hz Hz, two workers: total");
+    is($p->{period}, 1e9 / $hz, "$hz Hz: period");
+    is_deeply([ $p->types ], [ 'samples/count', 'cpu/nanoseconds' ],
+              "$hz Hz: types");
+
+    for my $pid ($nginx->worker_pids) {
+        split_of($p, "$hz Hz, one worker: heavy", 0.042, $pid);
+    }
+
+    is_deeply([ sort keys %{ $p->by_label('cpu', 'worker') } ], [ 0, 1 ],
+              "$hz Hz: worker labels");
+
+    # pool threads, whose signals nginx blocks
+
+    ($p, $used) = measure("seconds=10&hz=$hz", 1,
+                          ('/pool?ms=14000&tasks=2'));
+
+    split_of($p, "$hz Hz, pool threads: heavy", 0.03);
+    total_of($p, $used, "$hz Hz, pool threads: total");
+    ok($p->share('cpu', qr/^hosted_heavy$/) > 0.7, "$hz Hz: from the pool");
 }
 
 
@@ -171,7 +207,13 @@ for my $hz (100, 1000) {
 
 for my $case ([ 100, 0 ], [ 1000, 1 ]) {
     my ($depth, $truncated) = @$case;
-    my ($p) = measure('seconds=2', 60, "/deep?depth=$depth&ms=1000");
+    my $job = $nginx->background('-H', 'Authorization: Bearer secret',
+                                 '/debug/pprof/profile?seconds=2');
+
+    ok(wait_for(\&sampling, 60), "depth $depth: sampling");
+    $nginx->hosted("/deep?depth=$depth&ms=500");
+
+    my $p = Pprof::Proto->parse($job->result(300)->{content});
 
     my $deep = $p->select(sub {
         Pprof::Proto::has_frame($_, qr/^hosted_deep_[ab]$/);
@@ -191,6 +233,14 @@ for my $case ([ 100, 0 ], [ 1000, 1 ]) {
     }
 }
 
+
+# nginx does not wait for its pool threads when it quits
+
+ok(wait_for(sub {
+    my $before = cpu_all();
+    sleep 0.5;
+    return cpu_all() - $before < 0.1e9;
+}, 120), 'pool threads are done');
 
 is($nginx->quit, 0, 'quit');
 is_deeply([ $nginx->alerts ], [], 'no alerts');

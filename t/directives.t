@@ -154,7 +154,8 @@ for my $case (@bad) {
 
 # unprotected locations
 
-my $warning = qr/\[warn\] .*"pprof on" lets everybody profile this production server: location "\/debug\/pprof" has no .* in \S+nginx\.conf:\d+\n/;
+my $warning = qr/\[warn\] .*"pprof\ on"\ lets\ everybody\ .*"\/debug\/pprof"
+                 .*\ in\ \S+nginx\.conf:\d+\n/x;
 
 my @open = (
     [ location('pprof on;') ],

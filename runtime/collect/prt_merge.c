@@ -79,7 +79,8 @@ static const char *const  prt_merge_names[] = {
     "[stack truncated]",
     "[stack ends outside of all objects]",
     "[stack ends without unwind information]",
-    "[stack ends in memory that is no stack]"
+    "[stack ends in memory that is no stack]",
+    "[after the last tick of a thread that ended]"
 };
 
 _Static_assert(sizeof(prt_merge_names) / sizeof(char *)

@@ -87,4 +87,9 @@ typedef struct {
 } prt_report_t;
 
 
+/* The image that the address lies in, or NULL. */
+const prt_image_t *prt_report_image(const prt_image_t *images, size_t nimages,
+    uint64_t address);
+
+
 #endif /* _PRT_REPORT_H_INCLUDED_ */

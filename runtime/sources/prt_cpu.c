@@ -227,6 +227,9 @@ prt_cpu_handler(int signo, siginfo_t *info, void *context)
 
         prt_regs_from_ucontext(&regs, context);
 
+        atomic_fetch_add_explicit(&thread->ticks, values[0],
+                                  memory_order_relaxed);
+
         n = prt_record_stack(&regs, &thread->bounds, frames, prt_unwind);
 
         prt_record(prt_cpu_table, frames, n, prt_labels, values);
@@ -262,6 +265,42 @@ prt_cpu_detach(prt_thread_t *thread)
         atomic_store(&thread->period, 0);
         (void) timer_delete(thread->timer);
     }
+}
+
+
+void
+prt_cpu_tail(prt_thread_t *thread)
+{
+    unsigned    n;
+    uint64_t    period, now, due, ticks, frames[PRT_STACK_MAX + 2], values[2];
+    prt_regs_t  regs;
+
+    period = atomic_load(&thread->period);
+    now = prt_clock(CLOCK_THREAD_CPUTIME_ID);
+
+    if (period == 0 || now < thread->first) {
+        return;
+    }
+
+    due = 1 + (now - thread->first) / period;
+    ticks = atomic_load(&thread->ticks);
+
+    if (due <= ticks) {
+        return;
+    }
+
+    values[0] = due - ticks;
+    values[1] = values[0] * period;
+
+    prt_regs_here(&regs);
+
+    frames[0] = PRT_FRAME_TAIL;
+    n = 1 + prt_record_stack(&regs, &thread->bounds, frames + 1, prt_unwind);
+
+    prt_record(prt_cpu_table, frames, n, 0, values);
+
+    prt_slot_count(&prt_slot, PRT_COUNT_SAMPLES, values[0]);
+    prt_slot_count(&prt_slot, PRT_COUNT_CPU, values[1]);
 }
 
 
@@ -313,6 +352,8 @@ prt_cpu_set(prt_thread_t *thread)
     spec.it_interval.tv_sec = (time_t) (period / PRT_SEC);
     spec.it_interval.tv_nsec = (long) (period % PRT_SEC);
 
+    thread->first = prt_clock(prt_cpu_clock(thread->tid)) + first;
+    atomic_store(&thread->ticks, 0);
     atomic_store(&thread->period, period);
 
     if (timer_settime(thread->timer, 0, &spec, NULL) != 0) {

@@ -30,6 +30,13 @@ void prt_cpu_attach(prt_thread_t *thread);
 void prt_cpu_detach(prt_thread_t *thread);
 
 /*
+ * The calling thread ends.  The kernel looks at its timer at a tick only, so
+ * up to a whole tick (4 ms at 250 Hz) of what it used was not sampled, which
+ * for a thread of 20 ms is a tenth; it is counted here.
+ */
+void prt_cpu_tail(prt_thread_t *thread);
+
+/*
  * For tests: called in the signal handler with each sample's context and the
  * stack that was taken.  Must be signal-safe itself.
  */

@@ -25,7 +25,8 @@
 #define PRT_FRAME_NO_OBJECT   3            /* came from outside of all objects */
 #define PRT_FRAME_NO_ROW      4            /* no unwind information there */
 #define PRT_FRAME_BROKEN      5            /* the stack's memory made no sense */
-#define PRT_FRAMES_SPECIAL    6
+#define PRT_FRAME_TAIL        6            /* CPU after a thread's last tick */
+#define PRT_FRAMES_SPECIAL    7
 
 
 /* this process's slot; its tables are numbered as prt_profiles[] is */

@@ -256,6 +256,8 @@ prt_thread_exit(void *data)
     sigaddset(&set, SIGPROF);
     (void) pthread_sigmask(SIG_BLOCK, &set, NULL);
 
+    prt_cpu_tail(thread);
+
     prt_threads_lock();
 
     prt_cpu_detach(thread);

@@ -45,6 +45,8 @@ typedef struct {
 
     timer_t              timer;
     _Atomic uint64_t     period;           /* ns of CPU time; 0: no timer */
+    _Atomic uint64_t     ticks;            /* taken since the timer was armed */
+    uint64_t             first;            /* its first expiry, by the thread's clock */
 
     unsigned             own:1;            /* the profiler's: in nobody's profile */
     unsigned             deaf:2;           /* looks in a row that found SIGPROF blocked */

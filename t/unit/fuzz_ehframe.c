@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * Fuzzes the parser of .eh_frame, and walks by the tables that come out, so
- * that hostile ones cannot make the walker read what is not there.
+ * Fuzzes the parser of .eh_frame, and checks in the tables that come out what
+ * the walker relies on.
  *
  * The first byte chooses; the next two give the size of the header; then come
  * the header and the frames, as they would lie in memory.
@@ -40,6 +40,65 @@ fuzz_copy(const uint8_t *data, size_t size)
 }
 
 
+/* What the ops leave on the stack; it must never be empty or too high. */
+
+static void
+fuzz_check_expr(const prt_ehframe_t *table, const prt_rule_t *rule, int depth)
+{
+    int              need;
+    uint32_t         i;
+    const prt_op_t  *op;
+
+    if (rule->kind != PRT_RULE_AT_EXPR && rule->kind != PRT_RULE_IS_EXPR) {
+        return;
+    }
+
+    for (i = (uint32_t) rule->value; i < table->nops; i++) {
+
+        op = &table->ops[i];
+        need = 1;
+
+        if (op->op == PRT_OP_END) {
+
+            if (depth < 1) {
+                abort();
+            }
+
+            return;
+        }
+
+        if (op->op == PRT_OP_CONST || op->op == PRT_OP_REG) {
+            need = 0;
+            depth++;
+
+            if (op->reg > PRT_ARCH_PC) {
+                abort();
+            }
+
+        } else if (op->op == PRT_OP_PICK) {
+            need = op->arg + 2;
+            depth++;
+
+        } else if (op->op == PRT_OP_DROP) {
+            need = 0;
+            depth--;
+
+        } else if (op->op == PRT_OP_SWAP) {
+            need = 2;
+
+        } else if (op->op >= PRT_OP_ADD) {
+            depth--;
+        }
+
+        if (depth < need || depth < 0 || depth > PRT_EXPR_STACK) {
+            abort();
+        }
+    }
+
+    abort();
+}
+
+
 static void
 fuzz_check(const prt_ehframe_t *table)
 {
@@ -56,6 +115,14 @@ fuzz_check(const prt_ehframe_t *table)
                != (state <= PRT_STATE_END))
         {
             abort();
+        }
+    }
+
+    for (i = 0; i < table->nfull; i++) {
+        fuzz_check_expr(table, &table->full[i].cfa, 0);
+
+        for (row = 0; row <= PRT_ARCH_PC; row++) {
+            fuzz_check_expr(table, &table->full[i].reg[row], 1);
         }
     }
 

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,9 +64,9 @@ spin_until(uint64_t until)
 }
 
 
-__attribute__((noinline)) void unit_heavy(uint64_t until);
-__attribute__((noinline)) void unit_light(uint64_t until);
-__attribute__((noinline)) void *unit_thread(void *data);
+__attribute__((noipa, visibility("default"))) void unit_heavy(uint64_t until);
+__attribute__((noipa, visibility("default"))) void unit_light(uint64_t until);
+__attribute__((noipa, visibility("default"))) void *unit_thread(void *data);
 
 
 void
@@ -84,7 +85,10 @@ unit_light(uint64_t until)
 }
 
 
-/* 3:1, by the thread's clock */
+/*
+ * 3:1, by the thread's clock, in rounds that are no multiple of a tick (4 ms
+ * at 250 Hz): else all samples would fall in the same part of the round
+ */
 
 static void
 burn(uint64_t ns)
@@ -95,9 +99,9 @@ burn(uint64_t ns)
     end = t + ns;
 
     while (t < end) {
-        t += 3 * MSEC;
+        t += 1963 * MSEC / 1000;
         unit_heavy(t);
-        t += MSEC;
+        t += 654 * MSEC / 1000;
         unit_light(t);
     }
 }
@@ -219,7 +223,7 @@ static int64_t
 value_of(const profile_t *p, const char *function, unsigned v)
 {
     int      hit;
-    size_t   i, k, l, f;
+    size_t   i, k, l, f, line;
     int64_t  sum;
 
     sum = 0;
@@ -230,18 +234,21 @@ value_of(const profile_t *p, const char *function, unsigned v)
         for (k = 0; k < p->sample[i]->n_location_id; k++) {
             for (l = 0; l < p->n_location; l++) {
 
-                if (p->location[l]->id != p->sample[i]->location_id[k]
-                    || p->location[l]->n_line == 0)
+                if (function == NULL
+                    || p->location[l]->id != p->sample[i]->location_id[k])
                 {
                     continue;
                 }
 
-                for (f = 0; f < p->n_function; f++) {
-                    hit |= p->function[f]->id
-                           == p->location[l]->line[0]->function_id
-                           && function
-                           && strcmp(p->string_table[p->function[f]->name],
-                                     function) == 0;
+                /* inlined functions are lines of their own */
+
+                for (line = 0; line < p->location[l]->n_line; line++) {
+                    for (f = 0; f < p->n_function; f++) {
+                        hit |= p->function[f]->id
+                               == p->location[l]->line[line]->function_id
+                               && strcmp(p->string_table[p->function[f]->name],
+                                         function) == 0;
+                    }
                 }
             }
         }
@@ -458,7 +465,7 @@ test_state(void **state)
 
     start(NULL, 3);
 
-    job = prt_job_state("state");
+    job = prt_job_state((void *) "state");
     assert_ptr_equal(wait_job(), job);
     assert_string_equal(prt_job_data(job), "state");
 
@@ -555,6 +562,7 @@ test_family(void **state)
         assert_true(pids[i] >= 0);
 
         if (pids[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
             start(region, i);
             (void) !write(ready[1], "", 1);
 
@@ -630,16 +638,29 @@ test_family(void **state)
 }
 
 
+/* also after a test that failed in the middle */
+
+static int
+stop(void **state)
+{
+    (void) state;
+
+    prt_stop();
+
+    return 0;
+}
+
+
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        cmocka_unit_test(test_cpu),
-        cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_threadcreate),
-        cmocka_unit_test(test_state),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_family)
+        cmocka_unit_test_teardown(test_cpu, stop),
+        cmocka_unit_test_teardown(test_overlap, stop),
+        cmocka_unit_test_teardown(test_threadcreate, stop),
+        cmocka_unit_test_teardown(test_state, stop),
+        cmocka_unit_test_teardown(test_errors, stop),
+        cmocka_unit_test_teardown(test_family, stop)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

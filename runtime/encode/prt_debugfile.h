@@ -1,0 +1,64 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * Where the debug file of an object lies: by its build ID, by its debuglink,
+ * or where debuginfod put it.
+ */
+
+
+#ifndef _PRT_DEBUGFILE_H_INCLUDED_
+#define _PRT_DEBUGFILE_H_INCLUDED_
+
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "encode/prt_elf.h"
+
+
+typedef struct {
+    const char      *dirs;               /* separated by colons */
+    const char      *path;               /* of the object */
+    const uint8_t   *build_id;
+    unsigned         build_id_len;       /* 0: none */
+    const char      *link;               /* debuglink; NULL: none, or not known */
+    uint32_t         crc;                /* its checksum */
+    const char      *fetched;            /* from debuginfod; NULL: not */
+} prt_debugfile_t;
+
+
+/*
+ * Opens the file that is proved to belong to the object: by an equal build ID,
+ * or, if the object has none, by the debuglink's checksum.  0, or -1.
+ */
+int prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file);
+
+/*
+ * Changes when one of the files, the object's own among them, comes, goes or
+ * is replaced.
+ */
+uint64_t prt_debugfile_stamp(const prt_debugfile_t *debug);
+
+
+typedef struct prt_debuginfod_s  prt_debuginfod_t;
+
+
+/*
+ * NULL where $DEBUGINFOD_URLS is not set or there is no library.  All waiting
+ * together ends at "deadline" (CLOCK_MONOTONIC, ns) or when *cancel is set.
+ */
+prt_debuginfod_t *prt_debuginfod_create(uint64_t deadline,
+    const atomic_int *cancel);
+void prt_debuginfod_destroy(prt_debuginfod_t *client);
+
+/* The file's path, the caller's to free(), or NULL. */
+char *prt_debuginfod_fetch(prt_debuginfod_t *client, const uint8_t *build_id,
+    unsigned len);
+
+/* True when time is up. */
+int prt_debuginfod_ended(prt_debuginfod_t *client);
+
+
+#endif /* _PRT_DEBUGFILE_H_INCLUDED_ */

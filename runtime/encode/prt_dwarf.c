@@ -1,0 +1,487 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ */
+
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "encode/prt_dwarf_unit.h"
+
+
+#define PRT_DWARF_RANGES     4096        /* of one entry */
+#define PRT_DWARF_UNITS      1000000
+#define PRT_DWARF_OVERLAP    64
+
+
+static size_t prt_dwarf_sections(const prt_elf_t *file);
+static int prt_dwarf_strings(prt_dwarf_t *dwarf, const prt_elf_t *file);
+static int prt_dwarf_units(prt_dwarf_t *dwarf);
+static int prt_dwarf_add_unit(prt_dwarf_t *dwarf, Dwarf_Die *die);
+static void prt_dwarf_language(prt_dwarf_unit_t *unit);
+static int prt_dwarf_add_ranges(prt_dwarf_ranges_t *ranges, Dwarf_Die *die,
+    Dwarf_Off place);
+static int prt_dwarf_add_range(prt_dwarf_ranges_t *ranges, uint64_t start,
+    uint64_t end, Dwarf_Off place);
+static int prt_dwarf_functions(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
+    Dwarf_Die *parent, unsigned depth);
+static int prt_dwarf_range_cmp(const void *one, const void *two);
+
+
+prt_dwarf_t *
+prt_dwarf_open(const prt_elf_t *file)
+{
+    size_t        size;
+    prt_dwarf_t  *dwarf;
+
+    size = prt_dwarf_sections(file);
+    if (size == 0 || size > PRT_DWARF_SIZE_MAX) {
+        return NULL;
+    }
+
+    dwarf = calloc(1, sizeof(prt_dwarf_t));
+    if (dwarf == NULL) {
+        return NULL;
+    }
+
+    dwarf->size = size;
+    dwarf->dwarf = dwarf_begin_elf(file->elf, DWARF_C_READ, NULL);
+
+    if (dwarf->dwarf == NULL
+        || prt_dwarf_strings(dwarf, file) != 0
+        || prt_dwarf_units(dwarf) != 0
+        || dwarf->ranges.nelts == 0)
+    {
+        prt_dwarf_close(dwarf);
+        return NULL;
+    }
+
+    return dwarf;
+}
+
+
+void
+prt_dwarf_close(prt_dwarf_t *dwarf)
+{
+    size_t  i;
+
+    for (i = 0; i < dwarf->nunits; i++) {
+        free(dwarf->units[i].functions.elts);
+    }
+
+    free(dwarf->units);
+    free(dwarf->ranges.elts);
+
+    if (dwarf->dwarf) {
+        (void) dwarf_end(dwarf->dwarf);
+    }
+
+    free(dwarf);
+}
+
+
+/* The size of all debug sections, inflated; 0 when there is no .debug_info. */
+
+static size_t
+prt_dwarf_sections(const prt_elf_t *file)
+{
+    int          info;
+    size_t       size, strings;
+    Elf_Scn     *scn;
+    GElf_Shdr    shdr;
+    GElf_Chdr    chdr;
+    const char  *name;
+
+    if (elf_getshdrstrndx(file->elf, &strings) != 0) {
+        return 0;
+    }
+
+    scn = NULL;
+    info = 0;
+    size = 0;
+
+    while ((scn = elf_nextscn(file->elf, scn)) != NULL) {
+
+        if (gelf_getshdr(scn, &shdr) == NULL || shdr.sh_type == SHT_NOBITS) {
+            continue;
+        }
+
+        name = elf_strptr(file->elf, strings, shdr.sh_name);
+
+        if (name == NULL) {
+            continue;
+        }
+
+        /* Compressed in the old way: of a size that nobody has checked. */
+
+        if (strncmp(name, ".zdebug_", 8) == 0
+            || strncmp(name, ".gnu.debuglto_", 14) == 0)
+        {
+            return 0;
+        }
+
+        if (strncmp(name, ".debug_", 7) != 0) {
+            continue;
+        }
+
+        info |= (strcmp(name, ".debug_info") == 0);
+
+        size += ((shdr.sh_flags & SHF_COMPRESSED)
+                 && gelf_getchdr(scn, &chdr) != NULL)
+                ? chdr.ch_size : shdr.sh_size;
+    }
+
+    return info ? size : 0;
+}
+
+
+/*
+ * libdw trusts strings to have an end.  These are the bytes that it looks at:
+ * they are in place of compressed ones by now.
+ */
+
+static int
+prt_dwarf_strings(prt_dwarf_t *dwarf, const prt_elf_t *file)
+{
+    size_t      i;
+    Elf_Scn    *scn;
+    Elf_Data   *data;
+    GElf_Shdr   shdr;
+
+    static const char *const  names[] = {
+        ".debug_info", ".debug_str", ".debug_line_str"
+    };
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        scn = prt_elf_section(file, names[i], &shdr);
+
+        if (scn == NULL
+            || (data = elf_rawdata(scn, NULL)) == NULL
+            || data->d_buf == NULL
+            || data->d_size == 0)
+        {
+            continue;
+        }
+
+        if (i == 0) {
+            dwarf->info = data->d_buf;
+            dwarf->info_size = data->d_size;
+
+        } else if (((const char *) data->d_buf)[data->d_size - 1] != '\0') {
+            return -1;
+        }
+
+        if (i == 1) {
+            dwarf->str = data->d_buf;
+            dwarf->str_size = data->d_size;
+        }
+    }
+
+    return dwarf->info ? 0 : -1;
+}
+
+
+static int
+prt_dwarf_units(prt_dwarf_t *dwarf)
+{
+    Dwarf_CU   *cu;
+    Dwarf_Die   die;
+
+    cu = NULL;
+
+    /* What comes behind a damaged unit is not reached; what we have is good. */
+
+    while (dwarf_get_units(dwarf->dwarf, cu, &cu, NULL, NULL, &die, NULL)
+           == 0)
+    {
+        if (dwarf_tag(&die) != DW_TAG_compile_unit) {
+            continue;
+        }
+
+        if (dwarf->nunits == PRT_DWARF_UNITS) {
+            break;
+        }
+
+        if (prt_dwarf_add_unit(dwarf, &die) != 0) {
+            return -1;
+        }
+    }
+
+    if (dwarf->ranges.nelts) {
+        qsort(dwarf->ranges.elts, dwarf->ranges.nelts,
+              sizeof(prt_dwarf_range_t), prt_dwarf_range_cmp);
+    }
+
+    return 0;
+}
+
+
+static int
+prt_dwarf_add_unit(prt_dwarf_t *dwarf, Dwarf_Die *die)
+{
+    size_t              i, n;
+    prt_dwarf_unit_t   *units, *unit;
+    prt_dwarf_range_t  *function;
+
+    if (dwarf->nunits == dwarf->aunits) {
+        n = dwarf->aunits ? dwarf->aunits * 2 : 64;
+
+        units = realloc(dwarf->units, n * sizeof(prt_dwarf_unit_t));
+        if (units == NULL) {
+            return -1;
+        }
+
+        dwarf->units = units;
+        dwarf->aunits = n;
+    }
+
+    unit = &dwarf->units[dwarf->nunits];
+
+    memset(unit, 0, sizeof(prt_dwarf_unit_t));
+    unit->die = *die;
+    prt_dwarf_language(unit);
+
+    n = dwarf->ranges.nelts;
+
+    if (prt_dwarf_add_ranges(&dwarf->ranges, die, dwarf->nunits) != 0) {
+        return -1;
+    }
+
+    dwarf->nunits++;
+
+    if (dwarf->ranges.nelts != n) {
+        return 0;
+    }
+
+    /* A unit may say nothing of its own, then its functions do. */
+
+    prt_dwarf_index(dwarf, unit);
+
+    for (i = 0; i < unit->functions.nelts; i++) {
+        function = &unit->functions.elts[i];
+
+        if (prt_dwarf_add_range(&dwarf->ranges, function->start,
+                                function->end, dwarf->nunits - 1)
+            != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+prt_dwarf_language(prt_dwarf_unit_t *unit)
+{
+    switch (dwarf_srclang(&unit->die)) {
+
+    case DW_LANG_C:
+    case DW_LANG_C89:
+    case DW_LANG_C99:
+    case DW_LANG_C11:
+    case DW_LANG_Mips_Assembler:
+        break;
+
+    default:
+        unit->mangled = 1;
+        unit->nested = 1;
+    }
+}
+
+
+static int
+prt_dwarf_add_ranges(prt_dwarf_ranges_t *ranges, Dwarf_Die *die,
+    Dwarf_Off place)
+{
+    unsigned    n;
+    ptrdiff_t   offset;
+    Dwarf_Addr  base, start, end;
+
+    offset = 0;
+
+    for (n = 0; n < PRT_DWARF_RANGES; n++) {
+
+        offset = dwarf_ranges(die, offset, &base, &start, &end);
+        if (offset <= 0) {
+            break;
+        }
+
+        /* What the linker threw away lies at 0. */
+
+        if (start != 0 && start < end
+            && prt_dwarf_add_range(ranges, start, end, place) != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+prt_dwarf_add_range(prt_dwarf_ranges_t *ranges, uint64_t start, uint64_t end,
+    Dwarf_Off place)
+{
+    size_t              n;
+    prt_dwarf_range_t  *elts;
+
+    if (ranges->nelts == ranges->aelts) {
+        n = ranges->aelts ? ranges->aelts * 2 : 16;
+
+        elts = realloc(ranges->elts, n * sizeof(prt_dwarf_range_t));
+        if (elts == NULL) {
+            return -1;
+        }
+
+        ranges->elts = elts;
+        ranges->aelts = n;
+    }
+
+    elts = &ranges->elts[ranges->nelts++];
+
+    elts->start = start;
+    elts->end = end;
+    elts->place = place;
+
+    return 0;
+}
+
+
+void
+prt_dwarf_index(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit)
+{
+    prt_dwarf_ranges_t  *functions;
+
+    unit->indexed = 1;
+    dwarf->entries = PRT_DWARF_ENTRIES;
+
+    (void) prt_dwarf_functions(dwarf, unit, &unit->die, 0);
+
+    functions = &unit->functions;
+
+    if (functions->nelts) {
+        qsort(functions->elts, functions->nelts, sizeof(prt_dwarf_range_t),
+              prt_dwarf_range_cmp);
+    }
+
+    dwarf->grown += functions->aelts * sizeof(prt_dwarf_range_t);
+}
+
+
+static int
+prt_dwarf_functions(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
+    Dwarf_Die *parent, unsigned depth)
+{
+    int        rc;
+    Dwarf_Die  die;
+
+    for (rc = dwarf_child(parent, &die);
+         rc == 0;
+         rc = dwarf_siblingof(&die, &die))
+    {
+        if (dwarf->entries == 0) {
+            return -1;
+        }
+
+        dwarf->entries--;
+
+        switch (dwarf_tag(&die)) {
+
+        case DW_TAG_subprogram:
+
+            if (prt_dwarf_add_ranges(&unit->functions, &die,
+                                     dwarf_dieoffset(&die))
+                != 0)
+            {
+                return -1;
+            }
+
+            break;
+
+        case DW_TAG_namespace:
+        case DW_TAG_module:
+        case DW_TAG_class_type:
+        case DW_TAG_structure_type:
+        case DW_TAG_union_type:
+        case DW_TAG_enumeration_type:
+
+            if (unit->nested && depth < PRT_DWARF_DEPTH
+                && prt_dwarf_functions(dwarf, unit, &die, depth + 1) != 0)
+            {
+                return -1;
+            }
+
+            break;
+        }
+    }
+
+    return 0;
+}
+
+
+const prt_dwarf_range_t *
+prt_dwarf_find(const prt_dwarf_ranges_t *ranges, uint64_t vaddr)
+{
+    size_t    low, high, mid;
+    unsigned  n;
+
+    low = 0;
+    high = ranges->nelts;
+
+    while (low < high) {
+        mid = low + (high - low) / 2;
+
+        if (ranges->elts[mid].start <= vaddr) {
+            low = mid + 1;
+
+        } else {
+            high = mid;
+        }
+    }
+
+    for (n = 0; low > 0 && n < PRT_DWARF_OVERLAP; low--, n++) {
+
+        if (vaddr < ranges->elts[low - 1].end) {
+            return &ranges->elts[low - 1];
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Of those that start together the smallest is the last. */
+
+static int
+prt_dwarf_range_cmp(const void *one, const void *two)
+{
+    const prt_dwarf_range_t  *a, *b;
+
+    a = one;
+    b = two;
+
+    if (a->start != b->start) {
+        return a->start < b->start ? -1 : 1;
+    }
+
+    if (a->end != b->end) {
+        return a->end > b->end ? -1 : 1;
+    }
+
+    return a->place > b->place ? -1 : a->place < b->place;
+}
+
+
+size_t
+prt_dwarf_memory(prt_dwarf_t *dwarf, size_t *grown)
+{
+    *grown = dwarf->grown;
+
+    return dwarf->size + dwarf->grown
+           + dwarf->aunits * sizeof(prt_dwarf_unit_t)
+           + dwarf->ranges.aelts * sizeof(prt_dwarf_range_t);
+}

@@ -1,0 +1,42 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * Functions, files, lines and inlined functions from debug info.
+ */
+
+
+#ifndef _PRT_DWARF_H_INCLUDED_
+#define _PRT_DWARF_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "encode/prt_elf.h"
+#include "encode/prt_symbol.h"
+
+
+#define PRT_DWARF_SIZE_MAX   (256u * 1024 * 1024)   /* bytes, all debug sections */
+
+
+typedef struct prt_dwarf_s  prt_dwarf_t;
+
+
+/* NULL when the file has no debug info that could be used. */
+prt_dwarf_t *prt_dwarf_open(const prt_elf_t *file);
+void prt_dwarf_close(prt_dwarf_t *dwarf);
+
+/*
+ * As prt_symbols_lookup(), but returns 0 where the debug info says nothing.
+ * An only entry without name (NULL) has just a file and a line: assembly.
+ * Strings are valid until prt_dwarf_close().
+ */
+unsigned prt_dwarf_lookup(prt_dwarf_t *dwarf, uint64_t vaddr,
+    prt_symbol_t *out, unsigned max);
+
+/* Estimated: of all, and that part of it that closing and opening frees. */
+size_t prt_dwarf_memory(prt_dwarf_t *dwarf, size_t *grown);
+
+
+#endif /* _PRT_DWARF_H_INCLUDED_ */

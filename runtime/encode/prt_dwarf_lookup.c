@@ -1,0 +1,360 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * dwarf_getscopes() walks a compilation unit from its start for every
+ * address.  Here a unit's functions are indexed when the first address falls
+ * into it, and only the one function is walked.
+ */
+
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "encode/prt_dwarf_unit.h"
+
+
+#define PRT_DWARF_LINE_SIZE  48          /* bytes that libdw takes for a row */
+
+
+/* the scopes around an address, outermost first */
+
+typedef struct {
+    Dwarf_Die            dies[PRT_SYMBOL_INLINES];
+    unsigned             n;
+} prt_dwarf_scopes_t;
+
+
+static uint64_t prt_dwarf_start(Dwarf_Die *die);
+static int prt_dwarf_scopes(prt_dwarf_t *dwarf, Dwarf_Die *parent,
+    uint64_t vaddr, prt_dwarf_scopes_t *scopes, unsigned depth);
+static unsigned prt_dwarf_line(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
+    uint64_t vaddr, prt_symbol_t *symbol);
+static void prt_dwarf_function(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
+    Dwarf_Die *die, prt_symbol_t *symbol);
+static void prt_dwarf_call(prt_dwarf_unit_t *unit, Dwarf_Die *die,
+    prt_symbol_t *symbol);
+static const char *prt_dwarf_string(prt_dwarf_t *dwarf, Dwarf_Die *die,
+    unsigned name);
+static uint32_t prt_dwarf_number(Dwarf_Die *die, unsigned name);
+
+
+unsigned
+prt_dwarf_lookup(prt_dwarf_t *dwarf, uint64_t vaddr, prt_symbol_t *out,
+    unsigned max)
+{
+    uint64_t                  start;
+    unsigned                  i, n, lined;
+    Dwarf_Die                *die;
+    prt_symbol_t              line, call;
+    prt_dwarf_unit_t         *unit;
+    prt_dwarf_scopes_t        scopes;
+    const prt_dwarf_range_t  *range;
+
+    range = prt_dwarf_find(&dwarf->ranges, vaddr);
+    if (range == NULL) {
+        return 0;
+    }
+
+    unit = &dwarf->units[range->place];
+
+    if (!unit->indexed) {
+        prt_dwarf_index(dwarf, unit);
+    }
+
+    memset(&line, 0, sizeof(prt_symbol_t));
+    line.from = PRT_SYMBOL_DEBUG;
+
+    lined = prt_dwarf_line(dwarf, unit, vaddr, &line);
+
+    range = prt_dwarf_find(&unit->functions, vaddr);
+
+    if (range == NULL
+        || dwarf_offdie(dwarf->dwarf, range->place, &scopes.dies[0]) == NULL)
+    {
+        if (lined) {
+            *out = line;
+        }
+
+        return lined;
+    }
+
+    start = prt_dwarf_start(&scopes.dies[0]);
+
+    scopes.n = 1;
+    dwarf->entries = PRT_DWARF_ENTRIES;
+
+    (void) prt_dwarf_scopes(dwarf, &scopes.dies[0], vaddr, &scopes, 0);
+
+    /* The place in an inlined function's caller is the place of the call. */
+
+    call = line;
+
+    for (i = scopes.n, n = 0; i > 0 && n < max; i--, n++) {
+        die = &scopes.dies[i - 1];
+
+        out[n] = call;
+        out[n].start = start;
+        prt_dwarf_function(dwarf, unit, die, &out[n]);
+
+        if (i > 1) {
+            prt_dwarf_call(unit, die, &call);
+        }
+    }
+
+    return n;
+}
+
+
+/* The first range is the one that is entered, others are its cold parts. */
+
+static uint64_t
+prt_dwarf_start(Dwarf_Die *die)
+{
+    Dwarf_Addr  base, start, end;
+
+    if (dwarf_entrypc(die, &start) == 0
+        || dwarf_ranges(die, 0, &base, &start, &end) > 0)
+    {
+        return start;
+    }
+
+    return 0;
+}
+
+
+/*
+ * Only scopes that the address lies in are entered.  A lexical block without
+ * addresses may still have inner ones with them.
+ */
+
+static int
+prt_dwarf_scopes(prt_dwarf_t *dwarf, Dwarf_Die *parent, uint64_t vaddr,
+    prt_dwarf_scopes_t *scopes, unsigned depth)
+{
+    int        rc, tag, inside;
+    Dwarf_Die  die;
+
+    if (depth == PRT_DWARF_DEPTH) {
+        return 0;
+    }
+
+    for (rc = dwarf_child(parent, &die);
+         rc == 0;
+         rc = dwarf_siblingof(&die, &die))
+    {
+        if (dwarf->entries == 0) {
+            return 0;
+        }
+
+        dwarf->entries--;
+
+        tag = dwarf_tag(&die);
+
+        if (tag != DW_TAG_inlined_subroutine
+            && tag != DW_TAG_lexical_block
+            && tag != DW_TAG_try_block
+            && tag != DW_TAG_catch_block
+            && tag != DW_TAG_with_stmt)
+        {
+            continue;
+        }
+
+        inside = (dwarf_haspc(&die, vaddr) == 1);
+
+        if (tag == DW_TAG_inlined_subroutine) {
+
+            if (!inside) {
+                continue;
+            }
+
+            if (scopes->n < PRT_SYMBOL_INLINES) {
+                scopes->dies[scopes->n++] = die;
+                (void) prt_dwarf_scopes(dwarf, &die, vaddr, scopes,
+                                        depth + 1);
+            }
+
+            return 1;
+        }
+
+        if (!inside
+            && (dwarf_hasattr(&die, DW_AT_low_pc)
+                || dwarf_hasattr(&die, DW_AT_ranges)))
+        {
+            continue;
+        }
+
+        if (prt_dwarf_scopes(dwarf, &die, vaddr, scopes, depth + 1)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static unsigned
+prt_dwarf_line(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit, uint64_t vaddr,
+    prt_symbol_t *symbol)
+{
+    int           number;
+    size_t        n;
+    Dwarf_Line   *line;
+    Dwarf_Lines  *lines;
+
+    if (!unit->lined) {
+        unit->lined = 1;
+
+        /* libdw takes the length of the directory's name without looking. */
+
+        unit->lineless = dwarf_hasattr(&unit->die, DW_AT_comp_dir)
+                         && prt_dwarf_string(dwarf, &unit->die,
+                                             DW_AT_comp_dir) == NULL;
+
+        if (!unit->lineless && dwarf_getsrclines(&unit->die, &lines, &n) == 0) {
+            dwarf->grown += n * PRT_DWARF_LINE_SIZE;
+        }
+    }
+
+    line = unit->lineless ? NULL : dwarf_getsrc_die(&unit->die, vaddr);
+    if (line == NULL) {
+        return 0;
+    }
+
+    symbol->file = dwarf_linesrc(line, NULL, NULL);
+
+    if (symbol->file == NULL) {
+        return 0;
+    }
+
+    if (dwarf_lineno(line, &number) == 0 && number > 0) {
+        symbol->line = (uint32_t) number;
+    }
+
+    return 1;
+}
+
+
+static void
+prt_dwarf_function(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
+    Dwarf_Die *die, prt_symbol_t *symbol)
+{
+    symbol->name = NULL;
+
+    if (unit->mangled) {
+        symbol->name = prt_dwarf_string(dwarf, die, DW_AT_linkage_name);
+
+        if (symbol->name == NULL) {
+            symbol->name = prt_dwarf_string(dwarf, die,
+                                            DW_AT_MIPS_linkage_name);
+        }
+    }
+
+    if (symbol->name == NULL) {
+        symbol->name = prt_dwarf_string(dwarf, die, DW_AT_name);
+    }
+
+    symbol->start_line = prt_dwarf_number(die, DW_AT_decl_line);
+}
+
+
+static void
+prt_dwarf_call(prt_dwarf_unit_t *unit, Dwarf_Die *die, prt_symbol_t *symbol)
+{
+    size_t        n;
+    uint32_t      file;
+    Dwarf_Half    version;
+    Dwarf_Files  *files;
+
+    symbol->file = NULL;
+    symbol->line = prt_dwarf_number(die, DW_AT_call_line);
+
+    file = prt_dwarf_number(die, DW_AT_call_file);
+
+    if (dwarf_cu_info(unit->die.cu, &version, NULL, NULL, NULL, NULL, NULL,
+                      NULL) != 0)
+    {
+        return;
+    }
+
+    /* Files are counted from 0 since DWARF 5, where 0 was "none" before. */
+
+    if (file == 0 && version < 5) {
+        return;
+    }
+
+    if (dwarf_getsrcfiles(&unit->die, &files, &n) == 0 && file < n) {
+        symbol->file = dwarf_filesrc(files, file, NULL, NULL);
+    }
+}
+
+
+/*
+ * libdw checks offsets of strings, but not that a string in place has an end
+ * before .debug_info has, nor an offset that comes from a table.
+ */
+
+static const char *
+prt_dwarf_string(prt_dwarf_t *dwarf, Dwarf_Die *die, unsigned name)
+{
+    const char       *s;
+    const uint8_t    *p, *end;
+    Dwarf_Attribute   attribute;
+
+    if (dwarf_attr_integrate(die, name, &attribute) == NULL) {
+        return NULL;
+    }
+
+    s = dwarf_formstring(&attribute);
+    p = (const uint8_t *) s;
+
+    if (s == NULL) {
+        return NULL;
+    }
+
+    switch (dwarf_whatform(&attribute)) {
+
+    case DW_FORM_string:
+        end = dwarf->info + dwarf->info_size;
+
+        if (p >= dwarf->info && p <= end
+            && memchr(p, '\0', (size_t) (end - p)) == NULL)
+        {
+            return NULL;
+        }
+
+        break;
+
+    case DW_FORM_strx:
+    case DW_FORM_strx1:
+    case DW_FORM_strx2:
+    case DW_FORM_strx3:
+    case DW_FORM_strx4:
+    case DW_FORM_GNU_str_index:
+
+        if (p < dwarf->str || p >= dwarf->str + dwarf->str_size) {
+            return NULL;
+        }
+
+        break;
+    }
+
+    return s[0] ? s : NULL;
+}
+
+
+static uint32_t
+prt_dwarf_number(Dwarf_Die *die, unsigned name)
+{
+    Dwarf_Word       value;
+    Dwarf_Attribute  attribute;
+
+    if (dwarf_attr_integrate(die, name, &attribute) == NULL
+        || dwarf_formudata(&attribute, &value) != 0
+        || value > INT32_MAX)
+    {
+        return 0;
+    }
+
+    return (uint32_t) value;
+}

@@ -1,0 +1,68 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * ELF files, opened with the distrust that files from elsewhere deserve, and
+ * the proof that a file belongs to an object in memory.
+ */
+
+
+#ifndef _PRT_ELF_H_INCLUDED_
+#define _PRT_ELF_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+#include <libelf.h>
+#include <gelf.h>
+
+#include "encode/prt_report.h"
+
+
+#define PRT_ELF_SIZE_MAX         (1024u * 1024 * 1024)   /* bytes, a file */
+#define PRT_ELF_INFLATED_MAX     (512u * 1024 * 1024)    /* bytes, compressed sections of a file */
+#define PRT_ELF_SECTIONS_MAX     65536
+
+
+typedef struct {
+    Elf          *elf;                   /* NULL: not open */
+    int           fd;                    /* -1: it is in memory */
+    uint8_t      *memory;
+    uint64_t      size;
+} prt_elf_t;
+
+
+/*
+ * Open a regular file, or a copy of an image in memory.  Return 0, or -1 when
+ * it is not there or not an ELF file of this machine's kind whose tables lie
+ * within it.
+ */
+int prt_elf_open(prt_elf_t *file, const char *path);
+int prt_elf_open_memory(prt_elf_t *file, const uint8_t *data, size_t size);
+
+/* Takes over "data", which came from malloc(), even when it fails. */
+int prt_elf_adopt(prt_elf_t *file, uint8_t *data, size_t size);
+
+void prt_elf_close(prt_elf_t *file);
+
+/* True when the file's build ID is this one. */
+int prt_elf_is(const prt_elf_t *file, const uint8_t *id, unsigned len);
+
+/*
+ * True when this is the file of the image: by its build ID, or, where neither
+ * has one, by the place of the executable segments.
+ */
+int prt_elf_is_image(const prt_elf_t *file, const prt_image_t *image);
+
+/* The debuglink's file name, a plain one, with its checksum; or NULL. */
+const char *prt_elf_debuglink(const prt_elf_t *file, uint32_t *crc);
+
+/* The checksum that debuglinks use, of the whole file; 0, or -1. */
+int prt_elf_crc(const prt_elf_t *file, uint32_t *crc);
+
+/* The section of this name with contents in the file, or NULL. */
+Elf_Scn *prt_elf_section(const prt_elf_t *file, const char *name,
+    GElf_Shdr *shdr);
+
+
+#endif /* _PRT_ELF_H_INCLUDED_ */

@@ -1,0 +1,505 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ */
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "encode/prt_debugfile.h"
+#include "encode/prt_symbol_object.h"
+
+
+#define PRT_SYMBOL_PROGRAM   "/proc/self/exe"
+
+/* Rows of .symtab and strings that libelf holds, for each of our rows. */
+#define PRT_SYMBOL_ROW       (24 + 24)
+
+
+static void prt_symbol_object_own(prt_symbol_object_t *object,
+    const prt_image_t *image);
+static int prt_symbol_object_tables(prt_symbol_object_t *object,
+    unsigned *sources);
+static prt_debugfile_t prt_symbol_object_debugfile(
+    const prt_symbol_object_t *object, const char *dirs);
+static void prt_symbol_object_symbol(prt_symbol_object_t *object,
+    uint64_t vaddr, prt_symbol_t *out, char *buf);
+static size_t prt_symbol_object_place(const prt_symbol_object_t *object,
+    uint64_t vaddr);
+static int prt_symbol_object_grow(prt_symbol_object_t *object);
+
+
+prt_symbol_object_t *
+prt_symbol_object_create(const prt_image_t *image)
+{
+    const char           *slash;
+    prt_symbol_object_t  *object;
+
+    object = calloc(1, sizeof(prt_symbol_object_t));
+    if (object == NULL) {
+        return NULL;
+    }
+
+    object->own.fd = -1;
+    object->debug.fd = -1;
+    object->mini.fd = -1;
+
+    object->path = strdup(image->path);
+    if (object->path == NULL) {
+        free(object);
+        return NULL;
+    }
+
+    slash = strrchr(object->path, '/');
+    object->name = slash ? slash + 1 : object->path;
+
+    object->build_id_len = image->build_id_len;
+    memcpy(object->build_id, image->build_id, image->build_id_len);
+
+    return object;
+}
+
+
+void
+prt_symbol_object_destroy(prt_symbol_object_t *object)
+{
+    prt_symbol_object_close(object);
+    prt_symbol_object_forget(object);
+
+    free(object->path);
+    free(object->link);
+    free(object->fetched);
+    free(object);
+}
+
+
+void
+prt_symbol_object_open(prt_symbol_object_t *object, const prt_image_t *image,
+    const char *dirs)
+{
+    unsigned          sources;
+    const char       *link;
+    prt_debugfile_t   debug;
+
+    sources = 0;
+    object->opened = 1;
+
+    prt_symbol_object_own(object, image);
+
+    if (object->own.elf) {
+        object->dwarf = prt_dwarf_open(&object->own);
+
+        free(object->link);
+        link = prt_elf_debuglink(&object->own, &object->crc);
+        object->link = link ? strdup(link) : NULL;
+    }
+
+    debug = prt_symbol_object_debugfile(object, dirs);
+    object->stamp = prt_debugfile_stamp(&debug);
+
+    if (object->dwarf == NULL
+        && image->memory == NULL
+        && prt_debugfile_open(&debug, &object->debug) == 0)
+    {
+        object->dwarf = prt_dwarf_open(&object->debug);
+    }
+
+    /* With memory short there are fewer names, but none that is wrong. */
+
+    (void) prt_symbol_object_tables(object, &sources);
+    prt_elf_names_sort(&object->names);
+
+    if (object->dwarf) {
+        sources |= PRT_SYMBOL_DEBUG;
+    }
+
+    object->sources = sources ? sources : PRT_SYMBOL_NONE;
+}
+
+
+/*
+ * A program that was replaced by a newer one is still to be had: by its
+ * process.
+ */
+
+static void
+prt_symbol_object_own(prt_symbol_object_t *object, const prt_image_t *image)
+{
+    unsigned     i;
+    const char  *path;
+
+    if (image->memory) {
+
+        if (prt_elf_open_memory(&object->own, image->memory,
+                                image->memory_size) == 0
+            && !prt_elf_is_image(&object->own, image))
+        {
+            prt_elf_close(&object->own);
+        }
+
+        return;
+    }
+
+    for (i = 0; i < 2; i++) {
+
+        path = (i == 0) ? object->path : PRT_SYMBOL_PROGRAM;
+
+        if (path[0] != '/' || prt_elf_open(&object->own, path) != 0) {
+            continue;
+        }
+
+        if (prt_elf_is_image(&object->own, image)
+            && (i == 0 || image->build_id_len))
+        {
+            return;
+        }
+
+        prt_elf_close(&object->own);
+    }
+}
+
+
+static int
+prt_symbol_object_tables(prt_symbol_object_t *object, unsigned *sources)
+{
+    prt_elf_names_t  *names;
+
+    names = &object->names;
+
+    if (object->debug.elf
+        && prt_elf_names_symbols(names, &object->debug, sources) != 0)
+    {
+        return -1;
+    }
+
+    if (object->own.elf == NULL) {
+        return 0;
+    }
+
+    if (prt_elf_names_symbols(names, &object->own, sources) != 0) {
+        return -1;
+    }
+
+    if (!(*sources & PRT_SYMBOL_SYMTAB)
+        && prt_elf_debugdata(&object->own, &object->mini) == 0
+        && prt_elf_names_symbols(names, &object->mini, sources) != 0)
+    {
+        return -1;
+    }
+
+    prt_elf_names_sort(names);
+
+    if (prt_elf_names_plt(names, &object->own, sources) != 0) {
+        return -1;
+    }
+
+    return prt_elf_names_fdes(names, &object->own, sources);
+}
+
+
+static prt_debugfile_t
+prt_symbol_object_debugfile(const prt_symbol_object_t *object,
+    const char *dirs)
+{
+    prt_debugfile_t  debug;
+
+    debug.dirs = dirs;
+    debug.path = object->path;
+    debug.build_id = object->build_id;
+    debug.build_id_len = object->build_id_len;
+    debug.link = object->link;
+    debug.crc = object->crc;
+    debug.fetched = object->fetched;
+
+    return debug;
+}
+
+
+void
+prt_symbol_object_close(prt_symbol_object_t *object)
+{
+    if (!object->opened) {
+        return;
+    }
+
+    if (object->dwarf) {
+        prt_dwarf_close(object->dwarf);
+        object->dwarf = NULL;
+    }
+
+    prt_elf_names_free(&object->names);
+
+    prt_elf_close(&object->mini);
+    prt_elf_close(&object->debug);
+    prt_elf_close(&object->own);
+
+    object->opened = 0;
+}
+
+
+int
+prt_symbol_object_changed(prt_symbol_object_t *object, const char *dirs)
+{
+    prt_debugfile_t  debug;
+
+    debug = prt_symbol_object_debugfile(object, dirs);
+
+    return prt_debugfile_stamp(&debug) != object->stamp;
+}
+
+
+unsigned
+prt_symbol_object_name(prt_symbol_object_t *object, uint64_t vaddr,
+    prt_symbol_t out[PRT_SYMBOL_INLINES], char *buf)
+{
+    unsigned       i, n;
+    const char    *name;
+    prt_symbol_t  *outermost, symbol;
+
+    n = 0;
+
+    if (object->dwarf) {
+        n = prt_dwarf_lookup(object->dwarf, vaddr, out, PRT_SYMBOL_INLINES);
+    }
+
+    if (n == 0) {
+        prt_symbol_object_symbol(object, vaddr, out, buf);
+        return 1;
+    }
+
+    outermost = &out[n - 1];
+
+    if (outermost->name == NULL) {
+        prt_symbol_object_symbol(object, vaddr, &symbol, buf);
+
+        outermost->name = symbol.name;
+        outermost->start = symbol.start;
+        outermost->from = symbol.from;
+
+    } else if (outermost->start) {
+
+        /*
+         * The name that a library's users know: "malloc" is "__libc_malloc"
+         * in its source.
+         */
+
+        name = prt_elf_names_at(&object->names, outermost->start,
+                                PRT_SYMBOL_DYNSYM);
+        if (name) {
+            outermost->name = name;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        if (out[i].name == NULL) {
+            out[i].name = "[inlined]";
+        }
+    }
+
+    return n;
+}
+
+
+static void
+prt_symbol_object_symbol(prt_symbol_object_t *object, uint64_t vaddr,
+    prt_symbol_t *out, char *buf)
+{
+    prt_elf_range_t          range;
+    const prt_elf_symbol_t  *symbol;
+
+    memset(out, 0, sizeof(prt_symbol_t));
+
+    symbol = prt_elf_names_symbol(&object->names, vaddr);
+
+    if (symbol) {
+        out->name = symbol->name;
+        out->start = symbol->start;
+        out->from = symbol->from;
+
+        if (symbol->from == PRT_SYMBOL_PLT) {
+            (void) snprintf(buf, PRT_SYMBOL_NAME, "%s@plt", symbol->name);
+            out->name = buf;
+        }
+
+        return;
+    }
+
+    out->name = buf;
+
+    if (prt_elf_names_fde(&object->names, vaddr, &range) >= 0) {
+        (void) snprintf(buf, PRT_SYMBOL_NAME, "%.400s@0x%llx", object->name,
+                        (unsigned long long) range.start);
+
+        out->start = range.start;
+        out->from = PRT_SYMBOL_FDE;
+
+        return;
+    }
+
+    (void) snprintf(buf, PRT_SYMBOL_NAME, "%.400s@?", object->name);
+
+    out->from = PRT_SYMBOL_NONE;
+}
+
+
+const prt_symbol_t *
+prt_symbol_object_find(prt_symbol_object_t *object, uint64_t vaddr,
+    unsigned *n)
+{
+    prt_symbol_key_t  *key;
+
+    if (object->nkeys == 0) {
+        return NULL;
+    }
+
+    key = &object->keys[prt_symbol_object_place(object, vaddr)];
+
+    if (key->n == 0) {
+        return NULL;
+    }
+
+    *n = key->n;
+
+    return &object->results[key->first];
+}
+
+
+int
+prt_symbol_object_store(prt_symbol_object_t *object, uint64_t vaddr,
+    const prt_symbol_t *found, unsigned n)
+{
+    size_t             size;
+    prt_symbol_t      *results;
+    prt_symbol_key_t  *key;
+
+    if (object->nresults + n > UINT32_MAX) {
+        return -1;
+    }
+
+    if (object->nresults + n > object->aresults) {
+        size = object->aresults ? object->aresults * 2 : 256;
+
+        results = realloc(object->results, size * sizeof(prt_symbol_t));
+        if (results == NULL) {
+            return -1;
+        }
+
+        object->results = results;
+        object->aresults = size;
+    }
+
+    if (object->nkeys * 2 >= object->akeys
+        && prt_symbol_object_grow(object) != 0)
+    {
+        return -1;
+    }
+
+    key = &object->keys[prt_symbol_object_place(object, vaddr)];
+
+    if (key->n == 0) {
+        object->nkeys++;
+    }
+
+    key->vaddr = vaddr;
+    key->first = (uint32_t) object->nresults;
+    key->n = n;
+
+    memcpy(&object->results[object->nresults], found,
+           n * sizeof(prt_symbol_t));
+    object->nresults += n;
+
+    return 0;
+}
+
+
+static int
+prt_symbol_object_grow(prt_symbol_object_t *object)
+{
+    size_t             i, n, size;
+    prt_symbol_key_t  *old;
+
+    old = object->keys;
+    n = object->akeys;
+    size = n ? n * 2 : 256;
+
+    object->keys = calloc(size, sizeof(prt_symbol_key_t));
+    if (object->keys == NULL) {
+        object->keys = old;
+        return -1;
+    }
+
+    object->akeys = size;
+
+    for (i = 0; i < n; i++) {
+        if (old[i].n) {
+            object->keys[prt_symbol_object_place(object, old[i].vaddr)]
+                = old[i];
+        }
+    }
+
+    free(old);
+
+    return 0;
+}
+
+
+/* The address's place, or the empty one where it belongs. */
+
+static size_t
+prt_symbol_object_place(const prt_symbol_object_t *object, uint64_t vaddr)
+{
+    size_t  i, mask;
+
+    mask = object->akeys - 1;
+    i = (size_t) ((vaddr * 0x9e3779b97f4a7c15) >> 32) & mask;
+
+    while (object->keys[i].n && object->keys[i].vaddr != vaddr) {
+        i = (i + 1) & mask;
+    }
+
+    return i;
+}
+
+
+void
+prt_symbol_object_forget(prt_symbol_object_t *object)
+{
+    free(object->keys);
+    free(object->results);
+
+    object->keys = NULL;
+    object->nkeys = 0;
+    object->akeys = 0;
+
+    object->results = NULL;
+    object->nresults = 0;
+    object->aresults = 0;
+}
+
+
+size_t
+prt_symbol_object_memory(const prt_symbol_object_t *object)
+{
+    size_t  size, grown;
+
+    size = prt_elf_names_memory(&object->names)
+           + object->names.nsymbols * PRT_SYMBOL_ROW
+           + (object->own.memory ? object->own.size : 0)
+           + (object->mini.memory ? object->mini.size : 0);
+
+    if (object->dwarf) {
+        size += prt_dwarf_memory(object->dwarf, &grown);
+    }
+
+    return size;
+}
+
+
+size_t
+prt_symbol_object_results(const prt_symbol_object_t *object)
+{
+    return object->akeys * sizeof(prt_symbol_key_t)
+           + object->aresults * sizeof(prt_symbol_t);
+}

@@ -1,0 +1,1361 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * Names are what other readers of the same files say, and there are none
+ * where the files do not fit.
+ */
+
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "encode/prt_symbol.h"
+#include "elf_image.h"
+
+
+#define NGINX      "/usr/sbin/nginx"
+#define LIBC       "/lib/x86_64-linux-gnu/libc.so.6"
+#define LIBCRYPTO  "/lib/x86_64-linux-gnu/libcrypto.so.3"
+
+#define ADDRESSES  10000
+#define BASE       ((uint64_t) 1 << 61)
+
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SLOWER  20
+#else
+#define SLOWER  3          /* a loaded machine, not the budget */
+#endif
+
+
+static const char  source[] =
+    "#include <stdio.h>\n"
+    "#include <stdlib.h>\n"
+    "#include <string.h>\n"
+    "#include \"inline.h\"\n"
+    "\n"
+    "static volatile unsigned sink;\n"
+    "\n"
+    "static inline __attribute__((always_inline)) unsigned\n"
+    "inner(unsigned a, unsigned b)\n"
+    "{\n"
+    "    if (a % 3 == 0) {\n"
+    "        sink += twist(a, b);\n"
+    "    }\n"
+    "    return sink ^ b;\n"
+    "}\n"
+    "\n"
+    "static inline __attribute__((always_inline)) unsigned\n"
+    "middle(unsigned a)\n"
+    "{\n"
+    "    unsigned i, n = 0;\n"
+    "    for (i = 0; i < a; i++) {\n"
+    "        unsigned k = i * 7;\n"
+    "        n += inner(i, k);\n"
+    "        n ^= inner(k, i);\n"
+    "    }\n"
+    "    return n;\n"
+    "}\n"
+    "\n"
+    "static __attribute__((noinline)) unsigned\n"
+    "outer(unsigned a)\n"
+    "{\n"
+    "    return middle(a) + middle(a + 1);\n"
+    "}\n"
+    "\n"
+    "__attribute__((noinline)) unsigned\n"
+    "exported(unsigned a)\n"
+    "{\n"
+    "    if (__builtin_expect(a == 12345, 0)) {\n"
+    "        fprintf(stderr, \"cold\\n\");\n"
+    "        abort();\n"
+    "    }\n"
+    "    return outer(a) * 3;\n"
+    "}\n"
+    "\n"
+    "static __attribute__((noinline)) int\n"
+    "compare(const void *a, const void *b)\n"
+    "{\n"
+    "    return twist(*(const unsigned *) a, 1) < *(const unsigned *) b;\n"
+    "}\n"
+    "\n"
+    "int\n"
+    "main(int argc, char **argv)\n"
+    "{\n"
+    "    unsigned v[16] = { 0 };\n"
+    "    memset(v, argc, sizeof(v));\n"
+    "    qsort(v, 16, sizeof(unsigned), compare);\n"
+    "    return (int) exported(v[0] + (unsigned) strlen(argv[0]));\n"
+    "}\n";
+
+static const char  header[] =
+    "static inline __attribute__((always_inline)) unsigned\n"
+    "twist(unsigned a, unsigned b)\n"
+    "{\n"
+    "    a ^= b << 3;\n"
+    "    a *= 2654435761u;\n"
+    "    return a ^ (a >> 16);\n"
+    "}\n";
+
+
+static char  dir[64];
+
+
+static void
+put(const char *name, const char *text)
+{
+    char   path[128];
+    FILE  *f;
+
+    (void) snprintf(path, sizeof(path), "%s/%s", dir, name);
+
+    f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+
+static const char *
+in(const char *name)
+{
+    static char      path[1024][128];      /* images keep theirs */
+    static unsigned  i;
+
+    i = (i + 1) % 1024;
+    (void) snprintf(path[i], sizeof(path[i]), "%s/%s", dir, name);
+
+    return path[i];
+}
+
+
+static int
+setup(void **state)
+{
+    (void) state;
+
+    (void) snprintf(dir, sizeof(dir), "/tmp/prt_symbol_test.XXXXXX");
+
+    if (mkdtemp(dir) == NULL) {
+        return -1;
+    }
+
+    put("program.c", source);
+    put("inline.h", header);
+
+    return shell("cd %s && cc -O2 -g -rdynamic -o program program.c"
+                 " && cp program stripped"
+                 " && objcopy --only-keep-debug program program.debug"
+                 " && strip stripped"
+                 " && cc -O1 -g -rdynamic -o other program.c"
+                 " && objcopy --only-keep-debug other other.debug", dir);
+}
+
+
+static int
+teardown(void **state)
+{
+    (void) state;
+
+    return shell("rm -rf %s", dir);
+}
+
+
+static prt_symbols_t *
+create(const char *debug_path)
+{
+    prt_symbols_t  *symbols;
+
+    symbols = prt_symbols_create();
+    assert_non_null(symbols);
+    assert_int_equal(prt_symbols_debug_path(symbols, debug_path), 0);
+
+    return symbols;
+}
+
+
+/* .build-id/xx/yyyy.debug of an image, below a directory of the test's */
+
+static void
+install(const prt_image_t *image, const char *file, const char *into)
+{
+    char      hex[2 * PRT_BUILD_ID_MAX + 1];
+    unsigned  i;
+
+    for (i = 0; i < image->build_id_len; i++) {
+        (void) snprintf(hex + 2 * i, 3, "%02x", image->build_id[i]);
+    }
+
+    assert_int_equal(shell("mkdir -p %s/%s/.build-id/%.2s && cp %s"
+                           " %s/%s/.build-id/%.2s/%s.debug", dir, into, hex,
+                           file, dir, into, hex, hex + 2), 0);
+}
+
+
+/* a file's text segment, every "step" bytes, as addr2line sees it */
+
+typedef struct {
+    unsigned  addresses;
+    unsigned  frames;
+    unsigned  inlined;
+    unsigned  nameless;             /* to addr2line */
+    unsigned  padding;              /* between functions, to us */
+    unsigned  names;                /* different ones */
+    unsigned  lines;
+} compared_t;
+
+
+static void
+last_part(char *s)
+{
+    char  *p;
+
+    /* "/a/b/../c.c": how a path is written is not the point. */
+
+    p = strrchr(s, '/');
+
+    if (p) {
+        memmove(s, p + 1, strlen(p));
+    }
+}
+
+
+static void
+compare_addr2line(prt_symbols_t *symbols, const prt_image_t *image,
+    const char *debug, uint64_t start, uint64_t end, uint64_t step,
+    compared_t *compared)
+{
+    FILE           *f;
+    char            name[1024], place[1024], mine[1024], *p;
+    uint64_t        vaddr, got;
+    unsigned        i, n, line;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+
+    f = fopen(in("addresses"), "w");
+    assert_non_null(f);
+
+    for (vaddr = start; vaddr < end; vaddr += step) {
+        fprintf(f, "0x%llx\n", (unsigned long long) vaddr);
+    }
+
+    fclose(f);
+
+    assert_int_equal(shell("addr2line -a -f -i -e %s < %s > %s", debug,
+                           in("addresses"), in("lines")), 0);
+
+    f = fopen(in("lines"), "r");
+    assert_non_null(f);
+
+    n = 0;
+    i = 0;
+    got = 0;
+
+    while (fgets(name, sizeof(name), f)) {
+
+        if (strncmp(name, "0x", 2) == 0) {
+
+            if (compared->addresses && i < n) {
+                compared->names++;
+            }
+
+            got = strtoull(name, NULL, 16);
+            n = prt_symbols_lookup(symbols, image, got, found,
+                                   PRT_SYMBOL_INLINES);
+            assert_true(n > 0);
+            i = 0;
+            compared->addresses++;
+            continue;
+        }
+
+        assert_non_null(fgets(place, sizeof(place), f));
+
+        name[strcspn(name, "\n")] = '\0';
+        place[strcspn(place, "\n")] = '\0';
+
+        /* Without debug info it takes the nearest lower symbol. */
+
+        if (place[0] == ':'
+            || strncmp(place, "??:", 3) == 0
+            || (strcmp(place + strlen(place) - 2, ":?") == 0
+                && found[0].from != PRT_SYMBOL_DEBUG))
+        {
+            compared->nameless++;
+            i = n;
+            continue;
+        }
+
+        p = strstr(place, " (discriminator");
+        if (p) {
+            *p = '\0';
+        }
+
+        p = strrchr(place, ':');
+        assert_non_null(p);
+        *p = '\0';
+        line = (unsigned) atoi(p + 1);
+
+        compared->frames++;
+        compared->inlined += (i > 0);
+
+        /* What fills up to the next function is a part of neither. */
+
+        if (found[0].from == PRT_SYMBOL_FDE) {
+            compared->padding++;
+            i = n;
+            continue;
+        }
+
+        if (i == n || strcmp(found[i].name, name) != 0) {
+
+            compared->names++;
+
+            if (getenv("PRT_TEST_VERBOSE")) {
+                print_message("0x%llx %u/%u: %s, addr2line: %s\n",
+                              (unsigned long long) got, i, n,
+                              i < n ? found[i].name : "-", name);
+            }
+        }
+
+        if (i < n) {
+
+            (void) snprintf(mine, sizeof(mine), "%s",
+                            found[i].file ? found[i].file : "??");
+            last_part(mine);
+            last_part(place);
+
+            if (strcmp(mine, place) != 0 || found[i].line != line) {
+                compared->lines++;
+
+                if (getenv("PRT_TEST_VERBOSE")) {
+                    print_message("0x%llx %s: %s:%u, addr2line: %s:%u\n",
+                                  (unsigned long long) got, name, mine,
+                                  found[i].line, place, line);
+                }
+            }
+        }
+
+        if (i < n) {
+            i++;
+        }
+    }
+
+    fclose(f);
+}
+
+
+static void
+test_debug_info(void **state)
+{
+    compared_t      compared;
+    prt_image_t     image;
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    if (!have("addr2line")) {
+        SKIP("no addr2line");
+    }
+
+    symbols = create("/nonexistent");
+    memset(&compared, 0, sizeof(compared_t));
+
+    assert_int_equal(elf_image(&image, in("program"), BASE), 0);
+
+    compare_addr2line(symbols, &image, image.path, image.segments[0].vaddr,
+                      image.segments[0].vaddr + image.segments[0].size, 1,
+                      &compared);
+
+    print_message("# %u addresses, %u frames, %u inlined, %u nameless,"
+                  " %u padding; different: %u names, %u lines\n",
+                  compared.addresses, compared.frames, compared.inlined,
+                  compared.nameless, compared.padding, compared.names,
+                  compared.lines);
+
+    assert_true(compared.inlined > 50);
+    assert_true(compared.padding < 20);
+    assert_int_equal(compared.names, 0);
+    assert_int_equal(compared.lines, 0);
+
+    assert_true(prt_symbols_sources(symbols, &image) & PRT_SYMBOL_DEBUG);
+
+    prt_symbols_destroy(symbols);
+}
+
+
+/* The vaddr of a function, by nm. */
+
+static uint64_t
+address_of(const char *file, const char *name)
+{
+    FILE      *f;
+    char       command[512];
+    uint64_t   vaddr;
+
+    (void) snprintf(command, sizeof(command),
+                    "nm %s | awk '$3 == \"%s\" { print $1 }'", file, name);
+
+    f = popen(command, "r");
+    assert_non_null(f);
+
+    vaddr = 0;
+    assert_int_equal(fscanf(f, "%lx", &vaddr), 1);
+    (void) pclose(f);
+
+    return vaddr;
+}
+
+
+/* Our "outer", a static function, found in "stripped" of the test. */
+
+static unsigned
+lookup_outer(prt_symbols_t *symbols, const prt_image_t *image,
+    prt_symbol_t *found)
+{
+    unsigned  n;
+
+    n = prt_symbols_lookup(symbols, image, address_of(in("program"), "outer")
+                                           + 4, found, PRT_SYMBOL_INLINES);
+    assert_true(n > 0);
+
+    return n;
+}
+
+
+static void
+assert_outer(const prt_symbol_t *found, unsigned n)
+{
+    assert_string_equal(found[n - 1].name, "outer");
+    assert_non_null(found[n - 1].file);
+    assert_non_null(strstr(found[n - 1].file, "program.c"));
+    assert_int_equal(found[n - 1].start_line, 30);
+    assert_int_equal(found[n - 1].from, PRT_SYMBOL_DEBUG);
+}
+
+
+static void
+assert_unnamed(const prt_symbol_t *found)
+{
+    char  name[64];
+
+    (void) snprintf(name, sizeof(name), "stripped@0x%llx",
+                    (unsigned long long) address_of(in("program"), "outer"));
+
+    assert_string_equal(found[0].name, name);
+    assert_null(found[0].file);
+    assert_int_equal(found[0].line, 0);
+    assert_int_equal(found[0].from, PRT_SYMBOL_FDE);
+}
+
+
+static void
+test_build_id(void **state)
+{
+    unsigned        n;
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    assert_int_equal(elf_image(&image, in("stripped"), BASE), 0);
+
+    install(&image, in("program.debug"), "debug");
+    install(&image, in("other.debug"), "wrong");
+
+    symbols = create(in("debug"));
+    n = lookup_outer(symbols, &image, found);
+    assert_outer(found, n);
+    prt_symbols_destroy(symbols);
+
+    /* behind one that is not there, and one with the wrong file */
+
+    symbols = create("");
+    assert_int_equal(prt_symbols_debug_path(symbols, ""), 0);
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_unnamed(found);
+    prt_symbols_destroy(symbols);
+
+    symbols = create(in("wrong"));
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_unnamed(found);
+    prt_symbols_destroy(symbols);
+
+    {
+        char  path[256];
+
+        (void) snprintf(path, sizeof(path), ":/nonexistent:%s:%s",
+                        in("wrong"), in("debug"));
+        symbols = create(path);
+        n = lookup_outer(symbols, &image, found);
+        assert_outer(found, n);
+        prt_symbols_destroy(symbols);
+    }
+}
+
+
+static void
+test_debuglink(void **state)
+{
+    unsigned        n;
+    prt_image_t     image, linked;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    /* with a build ID, in .debug/ beside */
+
+    assert_int_equal(shell("cd %s && mkdir -p a/.debug && cp stripped a/"
+                           " && cp program.debug a/.debug/p.debug"
+                           " && objcopy --add-gnu-debuglink=a/.debug/p.debug"
+                           " a/stripped", dir), 0);
+
+    assert_int_equal(elf_image(&image, in("a/stripped"), BASE), 0);
+
+    symbols = create("/nonexistent");
+    n = lookup_outer(symbols, &image, found);
+    assert_outer(found, n);
+    prt_symbols_destroy(symbols);
+
+    /* another build's file under that name */
+
+    assert_int_equal(shell("cd %s && cp other.debug a/.debug/p.debug", dir),
+                     0);
+
+    symbols = create("/nonexistent");
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_unnamed(found);
+    prt_symbols_destroy(symbols);
+
+    /* no build ID: the checksum decides */
+
+    assert_int_equal(shell("cd %s && mkdir -p b c/%s/b"
+                           " && cc -O2 -g -rdynamic -Wl,--build-id=none"
+                           " -o b/full program.c"
+                           " && objcopy --only-keep-debug b/full b/p.debug"
+                           " && cp b/full b/stripped && strip b/stripped"
+                           " && objcopy --add-gnu-debuglink=b/p.debug"
+                           " b/stripped", dir, dir), 0);
+
+    assert_int_equal(elf_image(&linked, in("b/stripped"), BASE), 0);
+    assert_int_equal(linked.build_id_len, 0);
+
+    symbols = create("/nonexistent");
+    n = prt_symbols_lookup(symbols, &linked,
+                           address_of(in("b/full"), "outer") + 4, found,
+                           PRT_SYMBOL_INLINES);
+    assert_true(n > 0);
+    assert_outer(found, n);
+    prt_symbols_destroy(symbols);
+
+    assert_int_equal(shell("cd %s && mv b/p.debug c/%s/b/", dir, dir), 0);
+
+    symbols = create(in("c"));
+    n = prt_symbols_lookup(symbols, &linked,
+                           address_of(in("b/full"), "outer") + 4, found,
+                           PRT_SYMBOL_INLINES);
+    assert_true(n > 0);
+    assert_outer(found, n);
+    prt_symbols_destroy(symbols);
+
+    assert_int_equal(shell("cd %s && echo >> c/%s/b/p.debug", dir, dir), 0);
+
+    symbols = create(in("c"));
+    assert_int_equal(prt_symbols_lookup(symbols, &linked,
+                                        address_of(in("b/full"), "outer") + 4,
+                                        found, PRT_SYMBOL_INLINES), 1);
+    assert_int_equal(found[0].from, PRT_SYMBOL_FDE);
+    prt_symbols_destroy(symbols);
+}
+
+
+static void
+test_replaced(void **state)
+{
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    /* on disk lies another build by now */
+
+    assert_int_equal(elf_image(&image, in("stripped"), BASE), 0);
+    image.path = in("other");
+
+    symbols = create("/nonexistent");
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_string_equal(found[0].name, "other@?");
+    assert_int_equal(found[0].from, PRT_SYMBOL_NONE);
+    assert_int_equal(prt_symbols_sources(symbols, &image), PRT_SYMBOL_NONE);
+
+    /* neither without build IDs, where the segments differ */
+
+    image.build_id_len = 0;
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_int_equal(found[0].from, PRT_SYMBOL_NONE);
+
+    /* not there, a directory, a FIFO, an empty file */
+
+    assert_int_equal(elf_image(&image, in("stripped"), BASE), 0);
+    assert_int_equal(shell("cd %s && mkfifo fifo && : > empty", dir), 0);
+
+    image.path = in("nothing");
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_string_equal(found[0].name, "nothing@?");
+
+    image.path = dir;
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_int_equal(found[0].from, PRT_SYMBOL_NONE);
+
+    image.path = in("fifo");
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_int_equal(found[0].from, PRT_SYMBOL_NONE);
+
+    image.path = in("empty");
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_int_equal(found[0].from, PRT_SYMBOL_NONE);
+
+    prt_symbols_destroy(symbols);
+}
+
+
+/* The program that runs us is found even where its file is gone. */
+
+static void
+test_deleted_program(void **state)
+{
+    unsigned        n;
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    assert_int_equal(elf_image(&image, "/proc/self/exe", BASE), 0);
+
+    if (image.build_id_len == 0) {
+        SKIP("no build ID");
+    }
+
+    image.path = in("nothing");
+
+    symbols = create("/nonexistent");
+
+    n = prt_symbols_lookup(symbols, &image,
+                           address_of("/proc/$PPID/exe",
+                                      "test_deleted_program"),
+                           found, PRT_SYMBOL_INLINES);
+    assert_true(n > 0);
+    assert_string_equal(found[n - 1].name, "test_deleted_program");
+
+    prt_symbols_destroy(symbols);
+}
+
+
+static void
+test_truncated(void **state)
+{
+    long            size, length;
+    unsigned        i, n, right, wrong;
+    struct stat     st;
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    assert_int_equal(elf_image(&image, in("stripped"), BASE), 0);
+    assert_int_equal(stat(in("program"), &st), 0);
+
+    size = st.st_size;
+    right = 0;
+    wrong = 0;
+
+    for (i = 0; i < 60; i++) {
+        length = size * i / 59;
+
+        assert_int_equal(shell("head -c %ld %s > %s", length, in("program"),
+                               in("short")), 0);
+
+        image.path = in("short");
+        symbols = create("/nonexistent");
+        n = lookup_outer(symbols, &image, found);
+
+        if (strcmp(found[n - 1].name, "outer") == 0) {
+            right++;
+
+        } else if (found[n - 1].from & PRT_SYMBOL_NAMED) {
+            wrong++;
+        }
+
+        prt_symbols_destroy(symbols);
+    }
+
+    assert_int_equal(wrong, 0);
+    assert_true(right >= 1);
+}
+
+
+/* A debug file that comes later is used, and one by debuginfod. */
+
+static void
+test_debuginfod(void **state)
+{
+    char            hex[2 * PRT_BUILD_ID_MAX + 1];
+    unsigned        i, n;
+    atomic_int      cancel;
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    assert_int_equal(elf_image(&image, in("stripped"), BASE), 0);
+
+    for (i = 0; i < image.build_id_len; i++) {
+        (void) snprintf(hex + 2 * i, 3, "%02x", image.build_id[i]);
+    }
+
+    symbols = create("/nonexistent");
+    atomic_init(&cancel, 0);
+
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_unnamed(found);
+
+    (void) unsetenv("DEBUGINFOD_URLS");
+    assert_int_equal(prt_symbols_fetch_missing(symbols, 1000000000, &cancel),
+                     0);
+
+    if (access("/usr/lib/x86_64-linux-gnu/libdebuginfod.so.1", F_OK) != 0) {
+        prt_symbols_destroy(symbols);
+        SKIP("no libdebuginfod");
+    }
+
+    assert_int_equal(shell("mkdir -p %s/server/buildid/%s && cp %s"
+                           " %s/server/buildid/%s/debuginfo", dir, hex,
+                           in("program.debug"), dir, hex), 0);
+
+    {
+        char  url[128];
+
+        (void) snprintf(url, sizeof(url), "file://%s/server/", dir);
+        (void) setenv("DEBUGINFOD_URLS", url, 1);
+        (void) setenv("DEBUGINFOD_CACHE_PATH", in("cache"), 1);
+    }
+
+    atomic_store(&cancel, 1);
+    assert_int_equal(prt_symbols_fetch_missing(symbols, 10000000000, &cancel),
+                     0);
+
+    atomic_store(&cancel, 0);
+    n = prt_symbols_fetch_missing(symbols, 10000000000, &cancel);
+    assert_int_equal(n, 1);
+
+    /* the results of this answer stay as they are */
+
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_unnamed(found);
+
+    prt_symbols_trim(symbols);
+
+    n = lookup_outer(symbols, &image, found);
+    assert_outer(found, n);
+
+    assert_int_equal(prt_symbols_fetch_missing(symbols, 1000000000, NULL), 0);
+
+    prt_symbols_destroy(symbols);
+    (void) unsetenv("DEBUGINFOD_URLS");
+}
+
+
+/* a symbol as nm -D has it */
+
+typedef struct {
+    uint64_t  start;
+    uint64_t  size;
+    char      name[128];
+} nm_t;
+
+
+static nm_t *
+nm(const char *path, size_t *n)
+{
+    FILE          *f;
+    char           command[512], line[1024], type;
+    nm_t          *list;
+    unsigned long  start, size;
+
+    (void) snprintf(command, sizeof(command),
+                    "nm -D -S --defined-only --without-symbol-versions %s",
+                    path);
+
+    f = popen(command, "r");
+    assert_non_null(f);
+
+    list = calloc(20000, sizeof(nm_t));
+    *n = 0;
+
+    while (fgets(line, sizeof(line), f) && *n < 20000) {
+
+        if (sscanf(line, "%lx %lx %c %127s", &start, &size, &type,
+                   list[*n].name) == 4
+            && strchr("TtWi", type))
+        {
+            list[*n].start = start;
+            list[*n].size = size;
+            (*n)++;
+        }
+    }
+
+    (void) pclose(f);
+
+    return list;
+}
+
+
+static int
+is_in_nm(const nm_t *list, size_t n, uint64_t vaddr, const char *name,
+    unsigned *inside)
+{
+    int     right;
+    size_t  i;
+
+    right = 0;
+
+    for (i = 0; i < n; i++) {
+        if (vaddr >= list[i].start && vaddr - list[i].start < list[i].size) {
+            *inside = 1;
+            right |= (strcmp(list[i].name, name) == 0);
+        }
+    }
+
+    return right;
+}
+
+
+static void
+stripped_object(const char *path)
+{
+    nm_t           *list;
+    char            name[256];
+    size_t          n;
+    uint64_t        vaddr, end, step;
+    unsigned        inside, named, plt, fde, none, wrong, missed;
+    prt_image_t     image;
+    const char     *slash;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    if (access(path, R_OK) != 0 || !have("nm")) {
+        SKIP("not here");
+    }
+
+    assert_int_equal(elf_image(&image, path, BASE), 0);
+
+    symbols = create("/nonexistent");
+    list = nm(path, &n);
+    slash = strrchr(path, '/') + 1;
+
+    named = plt = fde = none = wrong = missed = 0;
+
+    end = image.segments[0].vaddr + image.segments[0].size;
+    step = image.segments[0].size / 8000 + 1;
+
+    for (vaddr = image.segments[0].vaddr; vaddr < end; vaddr += step) {
+
+        assert_int_equal(prt_symbols_lookup(symbols, &image, vaddr, found,
+                                            PRT_SYMBOL_INLINES), 1);
+
+        inside = 0;
+
+        switch (found[0].from) {
+
+        case PRT_SYMBOL_DYNSYM:
+            named++;
+            wrong += !is_in_nm(list, n, vaddr, found[0].name, &inside);
+            break;
+
+        case PRT_SYMBOL_PLT:
+            plt++;
+            assert_non_null(strstr(found[0].name, "@plt"));
+            break;
+
+        case PRT_SYMBOL_FDE:
+            fde++;
+            (void) is_in_nm(list, n, vaddr, "", &inside);
+            missed += inside;
+
+            (void) snprintf(name, sizeof(name), "%s@0x%llx", slash,
+                            (unsigned long long) found[0].start);
+            assert_string_equal(found[0].name, name);
+            break;
+
+        default:
+            none++;
+            (void) is_in_nm(list, n, vaddr, "", &inside);
+            missed += inside;
+
+            (void) snprintf(name, sizeof(name), "%s@?", slash);
+            assert_string_equal(found[0].name, name);
+        }
+    }
+
+    print_message("# %s: %u exported, %u PLT, %u FDE, %u none; wrong %u,"
+                  " missed %u\n", slash, named, plt, fde, none, wrong,
+                  missed);
+
+    assert_int_equal(wrong, 0);
+    assert_int_equal(missed, 0);
+    assert_true(named > 1000);
+    assert_true(none < 100);
+
+    free(list);
+    prt_symbols_destroy(symbols);
+}
+
+
+static void
+test_stripped_nginx(void **state)
+{
+    (void) state;
+
+    stripped_object(NGINX);
+}
+
+
+static void
+test_stripped_libcrypto(void **state)
+{
+    (void) state;
+
+    stripped_object(LIBCRYPTO);
+}
+
+
+/* Every FDE that readelf sees has its name from its first byte to its last. */
+
+static void
+test_fdes(void **state)
+{
+    FILE           *f;
+    char            line[512], name[64], *p;
+    unsigned        n, total, other;
+    uint64_t        start, end;
+    prt_image_t     image;
+    prt_symbol_t    first, last;
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    if (access(NGINX, R_OK) != 0 || !have("readelf")) {
+        SKIP("not here");
+    }
+
+    assert_int_equal(elf_image(&image, NGINX, BASE), 0);
+
+    symbols = create("/nonexistent");
+
+    f = popen("readelf --debug-dump=frames " NGINX " 2>/dev/null", "r");
+    assert_non_null(f);
+
+    n = total = other = 0;
+
+    while (fgets(line, sizeof(line), f)) {
+
+        p = strstr(line, " pc=");
+
+        if (p == NULL || sscanf(p, " pc=%lx..%lx", &start, &end) != 2) {
+            continue;
+        }
+
+        total++;
+
+        assert_int_equal(prt_symbols_lookup(symbols, &image, start, &first,
+                                            1), 1);
+        assert_int_equal(prt_symbols_lookup(symbols, &image, end - 1, &last,
+                                            1), 1);
+
+        if (first.from != PRT_SYMBOL_FDE) {
+            other++;
+            continue;
+        }
+
+        (void) snprintf(name, sizeof(name), "nginx@0x%lx", start);
+        assert_string_equal(first.name, name);
+        n++;
+
+        /* the one of .plt has the entries behind its own */
+
+        if (last.from != PRT_SYMBOL_PLT) {
+            assert_string_equal(last.name, name);
+        }
+    }
+
+    (void) pclose(f);
+
+    print_message("# %u FDEs, %u named for themselves, %u by symbols\n",
+                  total, n, other);
+
+    assert_true(total > 1000);
+    assert_true(n > 500);
+
+    prt_symbols_destroy(symbols);
+}
+
+
+/* PLT entries have the names that objdump gives them. */
+
+static void
+test_plt(void **state)
+{
+    FILE           *f;
+    char            line[512], name[256];
+    size_t          i;
+    unsigned        total;
+    unsigned long   vaddr;
+    prt_image_t     image;
+    prt_symbol_t    found;
+    prt_symbols_t  *symbols;
+
+    static const char  *const objects[] = { NGINX, LIBCRYPTO };
+
+    (void) state;
+
+    if (!have("objdump")) {
+        SKIP("no objdump");
+    }
+
+    symbols = create("/nonexistent");
+
+    for (i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
+
+        if (elf_image(&image, objects[i], BASE) != 0) {
+            SKIP("not here");
+        }
+
+        (void) snprintf(line, sizeof(line),
+                        "objdump -d -j .plt -j .plt.got %s", objects[i]);
+
+        f = popen(line, "r");
+        assert_non_null(f);
+
+        total = 0;
+
+        while (fgets(line, sizeof(line), f)) {
+
+            if (sscanf(line, "%lx <%255[^>]>:", &vaddr, name) != 2
+                || strstr(name, "@plt") == NULL
+                || name[0] == '*')
+            {
+                continue;
+            }
+
+            if (strcmp(strchr(name, '@'), "@plt") != 0) {
+                continue;
+            }
+
+            total++;
+
+            assert_int_equal(prt_symbols_lookup(symbols, &image, vaddr + 5,
+                                                &found, 1), 1);
+            assert_string_equal(found.name, name);
+            assert_int_equal(found.start, vaddr);
+        }
+
+        (void) pclose(f);
+
+        print_message("# %s: %u PLT entries\n", objects[i], total);
+        assert_true(total > 100);
+    }
+
+    prt_symbols_destroy(symbols);
+}
+
+
+static void
+test_vdso(void **state)
+{
+    size_t              i, n;
+    prt_elf_t           file;
+    GElf_Sym            sym;
+    Elf_Scn            *scn;
+    Elf_Data           *data;
+    unsigned            found;
+    GElf_Shdr           shdr;
+    const void         *id;
+    const char         *name;
+    prt_image_t         image;
+    prt_symbol_t        symbol;
+    prt_symbols_t      *symbols;
+    const Elf64_Ehdr   *ehdr;
+
+    (void) state;
+
+    ehdr = (const Elf64_Ehdr *) getauxval(AT_SYSINFO_EHDR);
+    if (ehdr == NULL) {
+        SKIP("no vDSO");
+    }
+
+    memset(&image, 0, sizeof(prt_image_t));
+
+    image.path = "[vdso]";
+    image.base = BASE;
+    image.memory = (const uint8_t *) ehdr;
+    image.memory_size = ehdr->e_shoff + ehdr->e_shnum * sizeof(Elf64_Shdr);
+    image.limit = BASE + image.memory_size;
+
+    assert_int_equal(prt_elf_open_memory(&file, image.memory,
+                                         image.memory_size), 0);
+
+    image.build_id_len = (unsigned) dwelf_elf_gnu_build_id(file.elf, &id);
+    memcpy(image.build_id, id, image.build_id_len);
+
+    symbols = create("/nonexistent");
+
+    scn = NULL;
+    found = 0;
+
+    while ((scn = elf_nextscn(file.elf, scn)) != NULL) {
+
+        if (gelf_getshdr(scn, &shdr) == NULL || shdr.sh_type != SHT_DYNSYM) {
+            continue;
+        }
+
+        data = elf_getdata(scn, NULL);
+        n = shdr.sh_size / sizeof(Elf64_Sym);
+
+        for (i = 1; i < n; i++) {
+            (void) gelf_getsym(data, (int) i, &sym);
+
+            if (GELF_ST_TYPE(sym.st_info) != STT_FUNC) {
+                continue;
+            }
+
+            name = elf_strptr(file.elf, shdr.sh_link, sym.st_name);
+
+            if (strncmp(name, "__vdso_", 7) == 0) {
+                name += 7;
+            }
+
+            assert_int_equal(prt_symbols_lookup(symbols, &image,
+                                                sym.st_value, &symbol, 1), 1);
+            assert_non_null(strstr(symbol.name, name));
+            found++;
+        }
+    }
+
+    print_message("# %u functions\n", found);
+    assert_true(found > 2);
+
+    prt_elf_close(&file);
+    prt_symbols_destroy(symbols);
+}
+
+
+static void
+test_synthetic(void **state)
+{
+    prt_image_t                image;
+    prt_symbol_t               symbol;
+    static const char *const   names[] = { "[one]", "[two]" };
+
+    (void) state;
+
+    memset(&image, 0, sizeof(prt_image_t));
+    image.path = "[pprof]";
+    image.base = BASE;
+    image.limit = BASE + 2 * PRT_IMAGE_NAME_STEP;
+    image.names = names;
+    image.nnames = 2;
+
+    assert_int_equal(prt_symbols_lookup(NULL, &image, 0, &symbol, 1), 1);
+    assert_string_equal(symbol.name, "[one]");
+    assert_int_equal(prt_symbols_lookup(NULL, &image, 16, &symbol, 1), 1);
+    assert_string_equal(symbol.name, "[two]");
+    assert_int_equal(prt_symbols_lookup(NULL, &image, 32, &symbol, 1), 0);
+}
+
+
+static double
+now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (double) ts.tv_sec * 1e3 + (double) ts.tv_nsec / 1e6;
+}
+
+
+static size_t
+resident(void)
+{
+    long   total, pages;
+    FILE  *f;
+
+    f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld %ld", &total, &pages), 2);
+    (void) fclose(f);
+
+    return (size_t) pages * 4096;
+}
+
+
+static double
+lookup_all(prt_symbols_t *symbols, const prt_image_t *images, size_t n)
+{
+    double           start;
+    size_t           i, k;
+    uint64_t         step;
+    prt_symbol_t     found[PRT_SYMBOL_INLINES];
+
+    start = now();
+
+    for (i = 0; i < n; i++) {
+        step = images[i].segments[0].size / (ADDRESSES / n);
+
+        for (k = 0; k < ADDRESSES / n; k++) {
+            assert_true(prt_symbols_lookup(symbols, &images[i],
+                                           images[i].segments[0].vaddr
+                                           + k * step,
+                                           found, PRT_SYMBOL_INLINES) > 0);
+        }
+    }
+
+    return now() - start;
+}
+
+
+/*
+ * PRT_TEST_DEBUG_PATH: a directory of debug files of these objects, for the
+ * numbers with debug info.
+ */
+
+static void
+test_speed(void **state)
+{
+    double          first, next, reopened;
+    size_t          before, working, kept;
+    const char     *path;
+    prt_image_t     images[3];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    if (elf_image(&images[0], NGINX, BASE) != 0
+        || elf_image(&images[1], LIBC, BASE + (1ull << 32)) != 0
+        || elf_image(&images[2], LIBCRYPTO, BASE + (2ull << 32)) != 0)
+    {
+        SKIP("not here");
+    }
+
+    path = getenv("PRT_TEST_DEBUG_PATH");
+
+    before = resident();
+    symbols = create(path ? path : "/nonexistent");
+
+    first = lookup_all(symbols, images, 3);
+    working = prt_symbols_memory(symbols);
+    next = lookup_all(symbols, images, 3);
+
+    print_message("# %d addresses: %.1f ms, then %.1f ms; %zu KB estimated,"
+                  " %zu KB resident\n", ADDRESSES, first, next,
+                  working / 1024, (resident() - before) / 1024);
+
+    prt_symbols_trim(symbols);
+    kept = prt_symbols_memory(symbols);
+    reopened = lookup_all(symbols, images, 3);
+
+    print_message("# after trimming: %.1f ms, %zu KB estimated, %zu KB"
+                  " resident\n", reopened, kept / 1024,
+                  (resident() - before) / 1024);
+
+    assert_true(working < PRT_SYMBOLS_MEMORY);
+    assert_true(kept < PRT_SYMBOLS_KEEP);
+    assert_true(first < (path ? 1000 : 300) * SLOWER);
+    assert_true(next < 50 * SLOWER);
+    assert_true(reopened < 50 * SLOWER);
+
+    prt_symbols_destroy(symbols);
+}
+
+
+/* PRT_TEST_OBJECT: a file to compare with addr2line, with its debug file. */
+
+static void
+test_object(void **state)
+{
+    uint64_t        step;
+    const char     *path, *debug, *dirs;
+    compared_t      compared;
+    prt_image_t     image;
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    path = getenv("PRT_TEST_OBJECT");
+    debug = getenv("PRT_TEST_OBJECT_DEBUG");
+    dirs = getenv("PRT_TEST_DEBUG_PATH");
+
+    if (path == NULL || !have("addr2line")) {
+        SKIP("nothing to compare");
+    }
+
+    symbols = create(dirs ? dirs : PRT_SYMBOLS_DEBUG_PATH);
+    memset(&compared, 0, sizeof(compared_t));
+
+    assert_int_equal(elf_image(&image, path, BASE), 0);
+    step = image.segments[0].size / 2000 + 1;
+
+    compare_addr2line(symbols, &image, debug ? debug : path,
+                      image.segments[0].vaddr, image.segments[0].vaddr
+                      + image.segments[0].size, step, &compared);
+
+    print_message("# %s: %u addresses, %u frames, %u inlined, %u nameless,"
+                  " %u padding; different: %u names, %u lines\n", path,
+                  compared.addresses, compared.frames, compared.inlined,
+                  compared.nameless, compared.padding, compared.names,
+                  compared.lines);
+
+    prt_symbols_destroy(symbols);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_debug_info),
+        cmocka_unit_test(test_build_id),
+        cmocka_unit_test(test_debuglink),
+        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_deleted_program),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_debuginfod),
+        cmocka_unit_test(test_stripped_nginx),
+        cmocka_unit_test(test_stripped_libcrypto),
+        cmocka_unit_test(test_fdes),
+        cmocka_unit_test(test_plt),
+        cmocka_unit_test(test_vdso),
+        cmocka_unit_test(test_synthetic),
+        cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_object)
+    };
+
+    return cmocka_run_group_tests_name("symbol", tests, setup, teardown);
+}
