@@ -326,11 +326,16 @@ ngx_http_pprof_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
+    /* browsers have no box for a bearer token, but one for a password */
+
     if (r->headers_out.status == NGX_HTTP_UNAUTHORIZED
         && plcf->digests
-        && ngx_http_pprof_add_header(r, "WWW-Authenticate",
-                                     "Bearer realm=\"pprof\"")
-           != NGX_OK)
+        && (ngx_http_pprof_add_header(r, "WWW-Authenticate",
+                                      "Bearer realm=\"pprof\"")
+            != NGX_OK
+            || ngx_http_pprof_add_header(r, "WWW-Authenticate",
+                                         "Basic realm=\"pprof\"")
+               != NGX_OK))
     {
         return NGX_ERROR;
     }

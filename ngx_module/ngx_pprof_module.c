@@ -16,6 +16,9 @@
 #include <ngx_http_pprof_module.h>
 
 
+#define NGX_PPROF_DEBUGINFOD  "DEBUGINFOD_URLS"
+
+
 static ngx_int_t ngx_pprof_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_pprof_init_process(ngx_cycle_t *cycle);
 static void ngx_pprof_exit_process(ngx_cycle_t *cycle);
@@ -29,6 +32,7 @@ static void ngx_pprof_exit_master(ngx_cycle_t *cycle);
 static prt_region_t  *ngx_pprof_region;
 static ngx_uint_t     ngx_pprof_started;
 static char           ngx_pprof_error[PRT_ERROR_LEN];
+static char          *ngx_pprof_debuginfod;
 
 
 static ngx_core_module_t  ngx_pprof_module_ctx = {
@@ -66,6 +70,12 @@ ngx_pprof_init_module(ngx_cycle_t *cycle)
 
     if (!ngx_http_pprof_served(cycle)) {
         return NGX_OK;
+    }
+
+    /* workers lose the environment before they start the runtime */
+
+    if (ngx_pprof_debuginfod == NULL && getenv(NGX_PPROF_DEBUGINFOD)) {
+        ngx_pprof_debuginfod = strdup(getenv(NGX_PPROF_DEBUGINFOD));
     }
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
@@ -108,6 +118,10 @@ ngx_pprof_init_process(ngx_cycle_t *cycle)
 
     if (ngx_pprof_region == NULL || !ngx_http_pprof_served(cycle)) {
         return NGX_OK;
+    }
+
+    if (ngx_pprof_debuginfod) {
+        (void) setenv(NGX_PPROF_DEBUGINFOD, ngx_pprof_debuginfod, 0);
     }
 
     ngx_memzero(&options, sizeof(prt_options_t));

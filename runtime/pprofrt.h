@@ -106,8 +106,9 @@ PRT_EXPORT int prt_start(prt_region_t *region, const prt_options_t *options,
 PRT_EXPORT void prt_stop(void);
 
 /*
- * True when processes of a newer generation, or of the same one, go on while
- * this one ends, so that a window over them still makes sense.
+ * For a process that is about to end: true when there are processes of a newer
+ * generation, so that a window over them still makes sense (a reload); false
+ * when all end.  Control thread.
  */
 PRT_EXPORT int prt_others_remain(void);
 
@@ -197,8 +198,8 @@ PRT_EXPORT prt_job_t *prt_job_profile(const prt_profile_request_t *request,
     void *data);
 
 /*
- * Names of addresses as they stand in our profiles.  Takes the array over,
- * which must come from malloc().  Answer: "num_symbols: 1\n", then a line
+ * Names of addresses as they stand in our profiles.  Takes the array over in
+ * any case; it must come from malloc().  Answer: "num_symbols: 1\n", then a line
  * "0xADDR name\n" for each address that is known.
  */
 PRT_EXPORT prt_job_t *prt_job_symbol(uint64_t *addresses, size_t n,

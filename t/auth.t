@@ -15,7 +15,7 @@ add_block_preprocessor(\&Pprof::check_logs);
 
 our $Htpasswd = ">>> htpasswd\nuser:{PLAIN}password\nboth:{PLAIN}secret\n";
 
-our $Challenge = 'WWW-Authenticate: Bearer realm="pprof"';
+our $Challenge = 'WWW-Authenticate: Bearer realm="pprof", Basic realm="pprof"';
 our $Missing = qr/^the token is missing or wrong: send it as .*\n$/;
 our $Ours = "Content-Type: text/plain; charset=utf-8\nX-Go-Pprof: 1\n"
             . 'X-Content-Type-Options: nosniff';

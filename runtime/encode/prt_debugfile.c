@@ -26,7 +26,7 @@ static int prt_debugfile_beside(const prt_debugfile_t *debug, unsigned i,
 static int prt_debugfile_in_dir(const prt_debugfile_t *debug, const char *dir,
     int len, unsigned i, char *path);
 static int prt_debugfile_belongs(const prt_debugfile_t *debug,
-    const prt_elf_t *file);
+    const prt_elf_t *file, const char *path);
 static int prt_debugfile_dirname(const char *path);
 static void prt_debugfile_mix(uint64_t *hash, uint64_t value);
 
@@ -50,7 +50,7 @@ prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file)
             continue;
         }
 
-        if (prt_debugfile_belongs(debug, file)) {
+        if (prt_debugfile_belongs(debug, file, path)) {
             return 0;
         }
 
@@ -58,7 +58,6 @@ prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file)
     }
 
     memset(file, 0, sizeof(prt_elf_t));
-    file->fd = -1;
 
     return -1;
 }
@@ -199,7 +198,8 @@ prt_debugfile_in_dir(const prt_debugfile_t *debug, const char *dir, int len,
 
 
 static int
-prt_debugfile_belongs(const prt_debugfile_t *debug, const prt_elf_t *file)
+prt_debugfile_belongs(const prt_debugfile_t *debug, const prt_elf_t *file,
+    const char *path)
 {
     uint32_t  crc;
 
@@ -208,7 +208,7 @@ prt_debugfile_belongs(const prt_debugfile_t *debug, const prt_elf_t *file)
     }
 
     return debug->link
-           && prt_elf_crc(file, &crc) == 0
+           && prt_elf_crc(path, &crc) == 0
            && crc == debug->crc;
 }
 

@@ -45,7 +45,6 @@ prt_dwarf_open(const prt_elf_t *file)
         return NULL;
     }
 
-    dwarf->size = size;
     dwarf->dwarf = dwarf_begin_elf(file->elf, DWARF_C_READ, NULL);
 
     if (dwarf->dwarf == NULL
@@ -136,10 +135,7 @@ prt_dwarf_sections(const prt_elf_t *file)
 }
 
 
-/*
- * libdw trusts strings to have an end.  These are the bytes that it looks at:
- * they are in place of compressed ones by now.
- */
+/* libdw trusts strings to have an end. */
 
 static int
 prt_dwarf_strings(prt_dwarf_t *dwarf, const prt_elf_t *file)
@@ -481,7 +477,7 @@ prt_dwarf_memory(prt_dwarf_t *dwarf, size_t *grown)
 {
     *grown = dwarf->grown;
 
-    return dwarf->size + dwarf->grown
+    return dwarf->grown
            + dwarf->aunits * sizeof(prt_dwarf_unit_t)
            + dwarf->ranges.aelts * sizeof(prt_dwarf_range_t);
 }

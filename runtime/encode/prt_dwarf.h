@@ -35,7 +35,7 @@ void prt_dwarf_close(prt_dwarf_t *dwarf);
 unsigned prt_dwarf_lookup(prt_dwarf_t *dwarf, uint64_t vaddr,
     prt_symbol_t *out, unsigned max);
 
-/* Estimated: of all, and that part of it that closing and opening frees. */
+/* Estimated, without the file: of all, and what look-ups made it grow by. */
 size_t prt_dwarf_memory(prt_dwarf_t *dwarf, size_t *grown);
 
 

@@ -60,7 +60,6 @@ struct prt_dwarf_s {
     size_t               nunits;
     size_t               aunits;
     prt_dwarf_ranges_t   ranges;
-    size_t               size;           /* of the sections */
     size_t               grown;
     unsigned             entries;        /* what may still be walked through */
 };

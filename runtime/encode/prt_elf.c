@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,15 +18,24 @@
 #include "encode/prt_elf.h"
 
 
-#define PRT_ELF_PAGE         4096
+#define PRT_ELF_PAGE         ((uintptr_t) 4096)
+#define PRT_ELF_ALIGN        16
 #define PRT_ELF_CRC_CHUNK    65536
 
 /* deflate cannot do better than 1032:1 */
 #define PRT_ELF_DEFLATE_MAX  1040
 
 
-static int prt_elf_check(const prt_elf_t *file);
-static int prt_elf_check_sections(const prt_elf_t *file);
+static int prt_elf_open_file(const char *path, size_t *size);
+static size_t prt_elf_pages(size_t size);
+static int prt_elf_check(const prt_elf_t *file, size_t size,
+    size_t *inflated);
+static int prt_elf_check_sections(const prt_elf_t *file, size_t size,
+    size_t *inflated);
+static size_t prt_elf_inflate(prt_elf_t *file, size_t size, size_t inflated);
+static void prt_elf_discard(uint8_t *data, size_t size);
+static int prt_elf_inflate_section(const Elf64_Chdr *chdr,
+    const uint8_t *data, size_t size, uint8_t *out);
 static int prt_elf_same_segments(const prt_elf_t *file,
     const prt_image_t *image);
 
@@ -33,80 +43,150 @@ static int prt_elf_same_segments(const prt_elf_t *file,
 int
 prt_elf_open(prt_elf_t *file, const char *path)
 {
-    struct stat  st;
+    int       fd;
+    size_t    size, done;
+    ssize_t   n;
 
     memset(file, 0, sizeof(prt_elf_t));
 
-    /* O_NONBLOCK: a FIFO of this name must not stop us. */
-
-    file->fd = open(path, O_RDONLY|O_CLOEXEC|O_NONBLOCK|O_NOCTTY);
-    if (file->fd == -1) {
+    fd = prt_elf_open_file(path, &size);
+    if (fd == -1) {
         return -1;
     }
 
-    if (fstat(file->fd, &st) == -1
+    if (prt_elf_reserve(file, size) != 0) {
+        (void) close(fd);
+        return -1;
+    }
+
+    for (done = 0; done < size; done += (size_t) n) {
+        n = read(fd, file->memory + done, size - done);
+
+        if (n == -1 && errno == EINTR) {
+            n = 0;
+            continue;
+        }
+
+        if (n <= 0) {
+            break;
+        }
+    }
+
+    (void) close(fd);
+
+    if (done != size) {
+        prt_elf_close(file);
+        return -1;
+    }
+
+    return prt_elf_start(file, size);
+}
+
+
+static int
+prt_elf_open_file(const char *path, size_t *size)
+{
+    int          fd;
+    struct stat  st;
+
+    /* O_NONBLOCK: a FIFO of this name must not stop us. */
+
+    fd = open(path, O_RDONLY|O_CLOEXEC|O_NONBLOCK|O_NOCTTY);
+    if (fd == -1) {
+        return -1;
+    }
+
+    if (fstat(fd, &st) == -1
         || !S_ISREG(st.st_mode)
         || st.st_size < (off_t) sizeof(Elf64_Ehdr)
         || st.st_size > (off_t) PRT_ELF_SIZE_MAX)
     {
-        prt_elf_close(file);
+        (void) close(fd);
         return -1;
     }
 
-    file->size = (uint64_t) st.st_size;
+    *size = (size_t) st.st_size;
 
-    (void) elf_version(EV_CURRENT);
-
-    file->elf = elf_begin(file->fd, ELF_C_READ, NULL);
-
-    if (file->elf == NULL || prt_elf_check(file) != 0) {
-        prt_elf_close(file);
-        return -1;
-    }
-
-    return 0;
+    return fd;
 }
 
 
 int
 prt_elf_open_memory(prt_elf_t *file, const uint8_t *data, size_t size)
 {
-    uint8_t  *copy;
+    if (prt_elf_reserve(file, size) != 0) {
+        return -1;
+    }
+
+    memcpy(file->memory, data, size);
+
+    return prt_elf_start(file, size);
+}
+
+
+/* Behind the image there is a zero at least, that ends any string. */
+
+int
+prt_elf_reserve(prt_elf_t *file, size_t size)
+{
+    void  *p;
 
     memset(file, 0, sizeof(prt_elf_t));
-    file->fd = -1;
 
     if (size < sizeof(Elf64_Ehdr) || size > PRT_ELF_SIZE_MAX) {
         return -1;
     }
 
-    copy = malloc(size);
-    if (copy == NULL) {
+    size = prt_elf_pages(size);
+
+    p = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS,
+             -1, 0);
+    if (p == MAP_FAILED) {
         return -1;
     }
 
-    memcpy(copy, data, size);
+    file->memory = p;
+    file->size = size;
 
-    return prt_elf_adopt(file, copy, size);
+    return 0;
+}
+
+
+static size_t
+prt_elf_pages(size_t size)
+{
+    return (size / PRT_ELF_PAGE + 1) * PRT_ELF_PAGE;
 }
 
 
 int
-prt_elf_adopt(prt_elf_t *file, uint8_t *data, size_t size)
+prt_elf_start(prt_elf_t *file, size_t size)
 {
-    memset(file, 0, sizeof(prt_elf_t));
-
-    file->fd = -1;
-    file->memory = data;
-    file->size = size;
+    size_t  inflated;
 
     (void) elf_version(EV_CURRENT);
 
-    if (size >= sizeof(Elf64_Ehdr)) {
-        file->elf = elf_memory((char *) data, size);
+    file->elf = elf_memory((char *) file->memory, size);
+
+    if (file->elf == NULL || prt_elf_check(file, size, &inflated) != 0) {
+        prt_elf_close(file);
+        return -1;
     }
 
-    if (file->elf == NULL || prt_elf_check(file) != 0) {
+    if (inflated == 0) {
+        return 0;
+    }
+
+    (void) elf_end(file->elf);
+    file->elf = NULL;
+
+    size = prt_elf_inflate(file, size, inflated);
+
+    if (size) {
+        file->elf = elf_memory((char *) file->memory, size);
+    }
+
+    if (file->elf == NULL || prt_elf_check(file, size, &inflated) != 0) {
         prt_elf_close(file);
         return -1;
     }
@@ -122,19 +202,16 @@ prt_elf_close(prt_elf_t *file)
         (void) elf_end(file->elf);
     }
 
-    if (file->fd != -1) {
-        (void) close(file->fd);
+    if (file->memory) {
+        (void) munmap(file->memory, file->size);
     }
 
-    free(file->memory);
-
     memset(file, 0, sizeof(prt_elf_t));
-    file->fd = -1;
 }
 
 
 static int
-prt_elf_check(const prt_elf_t *file)
+prt_elf_check(const prt_elf_t *file, size_t size, size_t *inflated)
 {
     size_t     n;
     GElf_Ehdr  ehdr;
@@ -157,7 +234,7 @@ prt_elf_check(const prt_elf_t *file)
     if (ehdr.e_shoff != 0
         && (ehdr.e_shentsize != sizeof(Elf64_Shdr)
             || ehdr.e_shoff % 8 != 0
-            || ehdr.e_shoff > file->size))
+            || ehdr.e_shoff > size))
     {
         return -1;
     }
@@ -165,43 +242,39 @@ prt_elf_check(const prt_elf_t *file)
     if (ehdr.e_phoff != 0
         && (ehdr.e_phentsize != sizeof(Elf64_Phdr)
             || ehdr.e_phoff % 8 != 0
-            || ehdr.e_phoff > file->size))
+            || ehdr.e_phoff > size))
     {
         return -1;
     }
 
     if (elf_getshdrnum(file->elf, &n) != 0
         || n > PRT_ELF_SECTIONS_MAX
-        || n * sizeof(Elf64_Shdr) > file->size - ehdr.e_shoff)
+        || n * sizeof(Elf64_Shdr) > size - ehdr.e_shoff)
     {
         return -1;
     }
 
     if (elf_getphdrnum(file->elf, &n) != 0
-        || n * sizeof(Elf64_Phdr) > file->size - ehdr.e_phoff)
+        || n * sizeof(Elf64_Phdr) > size - ehdr.e_phoff)
     {
         return -1;
     }
 
-    return prt_elf_check_sections(file);
+    return prt_elf_check_sections(file, size, inflated);
 }
 
 
-/*
- * libelf allocates what a section's header says, and a compressed section's
- * header says what it likes.
- */
+/* What a compressed section's header says is as good as its writer. */
 
 static int
-prt_elf_check_sections(const prt_elf_t *file)
+prt_elf_check_sections(const prt_elf_t *file, size_t size, size_t *inflated)
 {
-    uint64_t    inflated;
     Elf_Scn    *scn;
     GElf_Shdr   shdr;
     GElf_Chdr   chdr;
 
     scn = NULL;
-    inflated = 0;
+    *inflated = 0;
 
     while ((scn = elf_nextscn(file->elf, scn)) != NULL) {
 
@@ -213,9 +286,7 @@ prt_elf_check_sections(const prt_elf_t *file)
             continue;
         }
 
-        if (shdr.sh_offset > file->size
-            || shdr.sh_size > file->size - shdr.sh_offset)
-        {
+        if (shdr.sh_offset > size || shdr.sh_size > size - shdr.sh_offset) {
             return -1;
         }
 
@@ -230,14 +301,115 @@ prt_elf_check_sections(const prt_elf_t *file)
             return -1;
         }
 
-        inflated += chdr.ch_size;
+        *inflated += chdr.ch_size + PRT_ELF_ALIGN;
 
-        if (inflated > PRT_ELF_INFLATED_MAX) {
+        if (*inflated > PRT_ELF_INFLATED_MAX) {
             return -1;
         }
     }
 
     return 0;
+}
+
+
+/*
+ * Puts inflated sections behind the image, and tells so in their headers.
+ * Returns the image's new size, or 0.  One that cannot be inflated is no
+ * section any more.
+ */
+
+static size_t
+prt_elf_inflate(prt_elf_t *file, size_t size, size_t inflated)
+{
+    void        *p;
+    size_t       i, n, end, length;
+    uint8_t     *data;
+    Elf64_Shdr  *shdr;
+    Elf64_Chdr   chdr;
+    Elf64_Ehdr  *ehdr;
+
+    end = (size + PRT_ELF_ALIGN - 1) & ~(size_t) (PRT_ELF_ALIGN - 1);
+    length = prt_elf_pages(end + inflated);
+
+    p = mremap(file->memory, file->size, length, MREMAP_MAYMOVE);
+    if (p == MAP_FAILED) {
+        return 0;
+    }
+
+    file->memory = p;
+    file->size = length;
+
+    ehdr = p;
+    shdr = (Elf64_Shdr *) (file->memory + ehdr->e_shoff);
+
+    /* With too many for e_shnum the first one says how many there are. */
+
+    n = ehdr->e_shnum ? ehdr->e_shnum : shdr[0].sh_size;
+
+    for (i = 1; i < n; i++) {
+
+        if (shdr[i].sh_type == SHT_NOBITS
+            || shdr[i].sh_type == SHT_NULL
+            || !(shdr[i].sh_flags & SHF_COMPRESSED))
+        {
+            continue;
+        }
+
+        data = file->memory + shdr[i].sh_offset;
+        memcpy(&chdr, data, sizeof(Elf64_Chdr));
+
+        if (length - end <= chdr.ch_size
+            || prt_elf_inflate_section(&chdr, data + sizeof(Elf64_Chdr),
+                                       shdr[i].sh_size - sizeof(Elf64_Chdr),
+                                       file->memory + end)
+               != 0)
+        {
+            shdr[i].sh_type = SHT_NULL;
+            continue;
+        }
+
+        prt_elf_discard(data, shdr[i].sh_size);
+
+        shdr[i].sh_flags &= ~(Elf64_Xword) SHF_COMPRESSED;
+        shdr[i].sh_offset = end;
+        shdr[i].sh_size = chdr.ch_size;
+        shdr[i].sh_addralign = PRT_ELF_ALIGN;
+
+        end += chdr.ch_size + PRT_ELF_ALIGN - 1;
+        end &= ~(size_t) (PRT_ELF_ALIGN - 1);
+    }
+
+    return end;
+}
+
+
+static int
+prt_elf_inflate_section(const Elf64_Chdr *chdr, const uint8_t *data,
+    size_t size, uint8_t *out)
+{
+    int       rc;
+    z_stream  stream;
+
+    if (chdr->ch_type != ELFCOMPRESS_ZLIB) {
+        return -1;
+    }
+
+    memset(&stream, 0, sizeof(z_stream));
+
+    if (inflateInit(&stream) != Z_OK) {
+        return -1;
+    }
+
+    stream.next_in = (uint8_t *) (uintptr_t) data;
+    stream.avail_in = (uInt) size;
+    stream.next_out = out;
+    stream.avail_out = (uInt) chdr->ch_size;
+
+    rc = inflate(&stream, Z_FINISH);
+
+    (void) inflateEnd(&stream);
+
+    return rc == Z_STREAM_END && stream.avail_out == 0 ? 0 : -1;
 }
 
 
@@ -334,23 +506,29 @@ prt_elf_debuglink(const prt_elf_t *file, uint32_t *crc)
 
 
 int
-prt_elf_crc(const prt_elf_t *file, uint32_t *crc)
+prt_elf_crc(const char *path, uint32_t *crc)
 {
-    off_t     offset;
+    int       fd;
     uLong     sum;
+    size_t    size;
     ssize_t   n;
     uint8_t  *buf;
 
-    buf = malloc(PRT_ELF_CRC_CHUNK);
-    if (buf == NULL) {
+    fd = prt_elf_open_file(path, &size);
+    if (fd == -1) {
         return -1;
     }
 
-    offset = 0;
+    buf = malloc(PRT_ELF_CRC_CHUNK);
+    if (buf == NULL) {
+        (void) close(fd);
+        return -1;
+    }
+
     sum = crc32(0, NULL, 0);
 
     for ( ;; ) {
-        n = pread(file->fd, buf, PRT_ELF_CRC_CHUNK, offset);
+        n = read(fd, buf, PRT_ELF_CRC_CHUNK);
 
         if (n == -1 && errno == EINTR) {
             continue;
@@ -361,10 +539,10 @@ prt_elf_crc(const prt_elf_t *file, uint32_t *crc)
         }
 
         sum = crc32(sum, buf, (uInt) n);
-        offset += n;
     }
 
     free(buf);
+    (void) close(fd);
 
     *crc = (uint32_t) sum;
 

@@ -24,11 +24,17 @@
 #define PRT_ELF_SECTIONS_MAX     65536
 
 
+/*
+ * A file is read into memory of its own, with its compressed sections inflated
+ * behind: a file that is truncated meanwhile is no SIGBUS, none stays open,
+ * and all of it goes back to the system at once.  (Large blocks of malloc()
+ * would, when they are freed, move the thresholds of the whole process.)
+ */
+
 typedef struct {
     Elf          *elf;                   /* NULL: not open */
-    int           fd;                    /* -1: it is in memory */
     uint8_t      *memory;
-    uint64_t      size;
+    size_t        size;                  /* bytes of it */
 } prt_elf_t;
 
 
@@ -40,8 +46,9 @@ typedef struct {
 int prt_elf_open(prt_elf_t *file, const char *path);
 int prt_elf_open_memory(prt_elf_t *file, const uint8_t *data, size_t size);
 
-/* Takes over "data", which came from malloc(), even when it fails. */
-int prt_elf_adopt(prt_elf_t *file, uint8_t *data, size_t size);
+/* Memory for an image that is to be filled, and then opened. */
+int prt_elf_reserve(prt_elf_t *file, size_t size);
+int prt_elf_start(prt_elf_t *file, size_t size);
 
 void prt_elf_close(prt_elf_t *file);
 
@@ -57,8 +64,8 @@ int prt_elf_is_image(const prt_elf_t *file, const prt_image_t *image);
 /* The debuglink's file name, a plain one, with its checksum; or NULL. */
 const char *prt_elf_debuglink(const prt_elf_t *file, uint32_t *crc);
 
-/* The checksum that debuglinks use, of the whole file; 0, or -1. */
-int prt_elf_crc(const prt_elf_t *file, uint32_t *crc);
+/* The checksum that debuglinks use, of the file as it lies there; 0, or -1. */
+int prt_elf_crc(const char *path, uint32_t *crc);
 
 /* The section of this name with contents in the file, or NULL. */
 Elf_Scn *prt_elf_section(const prt_elf_t *file, const char *name,

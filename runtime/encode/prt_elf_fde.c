@@ -27,7 +27,8 @@
 #define PRT_EH_PE_PCREL      0x10
 #define PRT_EH_PE_UNKNOWN    0xff
 
-#define PRT_ELF_MINI_MAX     (64u * 1024 * 1024)   /* bytes, inflated */
+#define PRT_ELF_MINI_MIN     (1024u * 1024)        /* bytes, inflated */
+#define PRT_ELF_MINI_MAX     (64u * 1024 * 1024)
 
 
 typedef struct {
@@ -306,7 +307,6 @@ int
 prt_elf_debugdata(const prt_elf_t *file, prt_elf_t *mini)
 {
     size_t      in, out, size;
-    uint8_t    *buf, *fitting;
     Elf_Scn    *scn;
     Elf_Data   *data;
     uint64_t    memory;
@@ -314,28 +314,22 @@ prt_elf_debugdata(const prt_elf_t *file, prt_elf_t *mini)
     GElf_Shdr   shdr;
 
     memset(mini, 0, sizeof(prt_elf_t));
-    mini->fd = -1;
 
     scn = prt_elf_section(file, ".gnu_debugdata", &shdr);
 
     if (scn == NULL
         || (data = elf_rawdata(scn, NULL)) == NULL
-        || data->d_buf == NULL)
+        || data->d_buf == NULL
+        || data->d_size == 0)
     {
         return -1;
     }
 
-    buf = NULL;
-    rc = LZMA_BUF_ERROR;
+    /* Only the end of the stream tells how much it is. */
 
-    for (size = data->d_size * 8;
-         rc == LZMA_BUF_ERROR && size <= PRT_ELF_MINI_MAX;
-         size *= 2)
-    {
-        free(buf);
+    for (size = PRT_ELF_MINI_MIN; size <= PRT_ELF_MINI_MAX; size *= 4) {
 
-        buf = malloc(size);
-        if (buf == NULL) {
+        if (prt_elf_reserve(mini, size) != 0) {
             return -1;
         }
 
@@ -344,15 +338,18 @@ prt_elf_debugdata(const prt_elf_t *file, prt_elf_t *mini)
         memory = PRT_ELF_MINI_MAX;
 
         rc = lzma_stream_buffer_decode(&memory, 0, NULL, data->d_buf, &in,
-                                       data->d_size, buf, &out, size);
+                                       data->d_size, mini->memory, &out,
+                                       size);
+        if (rc == LZMA_OK) {
+            return prt_elf_start(mini, out);
+        }
+
+        prt_elf_close(mini);
+
+        if (rc != LZMA_BUF_ERROR) {
+            break;
+        }
     }
 
-    if (rc != LZMA_OK || out == 0) {
-        free(buf);
-        return -1;
-    }
-
-    fitting = realloc(buf, out);
-
-    return prt_elf_adopt(mini, fitting ? fitting : buf, out);
+    return -1;
 }

@@ -11,8 +11,7 @@
  * unwind table entry ("nginx@0x3a4f0"), or of the gap between two of these.
  *
  * Not thread-safe: one thread at a time may use a prt_symbols_t.  Nothing here
- * is signal-safe.  Files are read, never mapped, so that a file that is
- * truncated meanwhile is an error and no SIGBUS.
+ * is signal-safe.  No file stays open.
  */
 
 

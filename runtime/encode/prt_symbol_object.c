@@ -14,9 +14,6 @@
 
 #define PRT_SYMBOL_PROGRAM   "/proc/self/exe"
 
-/* Rows of .symtab and strings that libelf holds, for each of our rows. */
-#define PRT_SYMBOL_ROW       (24 + 24)
-
 
 static void prt_symbol_object_own(prt_symbol_object_t *object,
     const prt_image_t *image);
@@ -41,10 +38,6 @@ prt_symbol_object_create(const prt_image_t *image)
     if (object == NULL) {
         return NULL;
     }
-
-    object->own.fd = -1;
-    object->debug.fd = -1;
-    object->mini.fd = -1;
 
     object->path = strdup(image->path);
     if (object->path == NULL) {
@@ -485,9 +478,7 @@ prt_symbol_object_memory(const prt_symbol_object_t *object)
     size_t  size, grown;
 
     size = prt_elf_names_memory(&object->names)
-           + object->names.nsymbols * PRT_SYMBOL_ROW
-           + (object->own.memory ? object->own.size : 0)
-           + (object->mini.memory ? object->mini.size : 0);
+           + object->own.size + object->debug.size + object->mini.size;
 
     if (object->dwarf) {
         size += prt_dwarf_memory(object->dwarf, &grown);

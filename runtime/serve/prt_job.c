@@ -55,6 +55,7 @@ prt_job_symbol(uint64_t *addresses, size_t n, void *data)
 
     job = prt_job_open(PRT_JOB_SYMBOL, data);
     if (job == NULL) {
+        free(addresses);
         return NULL;
     }
 
