@@ -258,6 +258,7 @@ prt_merge_slot(prt_merger_t *m, unsigned profile,
     p = &prt_profiles[profile];
     table = &end->memory.tables[profile];
     n = (int) table->ncounters;
+    memset(delta, 0, sizeof(delta));
     stacks = p->table.transient ? &end->memory.transient : &end->memory.stacks;
 
     /* counted from zero again since */

@@ -383,6 +383,22 @@ prt_elf_inflate(prt_elf_t *file, size_t size, size_t inflated)
 }
 
 
+/* Whole pages of it are not needed any more. */
+
+static void
+prt_elf_discard(uint8_t *data, size_t size)
+{
+    uintptr_t  start, end;
+
+    start = ((uintptr_t) data + PRT_ELF_PAGE - 1) & ~(PRT_ELF_PAGE - 1);
+    end = ((uintptr_t) data + size) & ~(PRT_ELF_PAGE - 1);
+
+    if (start < end) {
+        (void) madvise((void *) start, end - start, MADV_DONTNEED);
+    }
+}
+
+
 static int
 prt_elf_inflate_section(const Elf64_Chdr *chdr, const uint8_t *data,
     size_t size, uint8_t *out)

@@ -157,7 +157,7 @@ prt_elf_names_rank(const GElf_Sym *sym, const char *name)
     size_t    len;
     unsigned  underscores, local, weak;
 
-    for (underscores = 0; name[underscores] == '_' && underscores < 3; ) {
+    for (underscores = 0; underscores < 3 && name[underscores] == '_'; ) {
         underscores++;
     }
 

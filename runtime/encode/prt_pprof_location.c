@@ -363,7 +363,7 @@ prt_pprof_function(prt_pprof_t *pprof, const prt_symbol_t *symbol)
         return 0;
     }
 
-    if (*id) {
+    if (*id != 0) {
         return *id;
     }
 
@@ -398,7 +398,7 @@ prt_pprof_function(prt_pprof_t *pprof, const prt_symbol_t *symbol)
 
     *id = function->id;
 
-    return *id;
+    return function->id;
 }
 
 
@@ -431,7 +431,7 @@ prt_pprof_mappings(prt_pprof_t *pprof)
         for (i = 0; i < pprof->nsegments; i++) {
             segment = &pprof->segments[i];
 
-            if ((pass == 0) != (segment->image == program)) {
+            if ((pass == 0) != (program && segment->image == program)) {
                 continue;
             }
 

@@ -194,13 +194,16 @@ prt_symbols_object(prt_symbols_t *symbols, const prt_image_t *image)
 {
     prt_symbol_object_t  *object, **prev;
 
-    for (prev = &symbols->objects; *prev; prev = &(*prev)->next) {
-        if (prt_symbols_same(*prev, image)) {
+    prev = &symbols->objects;
+
+    for (object = *prev; object; object = *prev) {
+        if (prt_symbols_same(object, image)) {
+            *prev = object->next;
             break;
         }
-    }
 
-    object = *prev;
+        prev = &object->next;
+    }
 
     if (object == NULL) {
         object = prt_symbol_object_create(image);
@@ -211,9 +214,6 @@ prt_symbols_object(prt_symbols_t *symbols, const prt_image_t *image)
         object->epoch = symbols->epoch;
         object->checked = prt_symbols_now();
         symbols->nobjects++;
-
-    } else {
-        *prev = object->next;
     }
 
     object->next = symbols->objects;

@@ -338,7 +338,10 @@ prt_object_kind(prt_object_t *object)
             object->is_vdso = 1;
             object->is_main = 0;
             object->image = (const uint8_t *) header;
-            object->image_size = ph->p_filesz;
+
+            /* the section headers stand behind what the segment claims */
+            object->image_size = (ph->p_filesz + PRT_PAGE - 1)
+                                 & ~(size_t) (PRT_PAGE - 1);
         }
 
         if (header == getauxval(AT_BASE)) {

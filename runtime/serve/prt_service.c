@@ -336,7 +336,11 @@ prt_service_jobs(prt_job_t **jobs)
     uint64_t     now, again, deadline;
     prt_job_t   *job, **link;
 
-    for (link = jobs; *link; link = &(*link)->next) { /* void */ }
+    link = jobs;
+
+    while (*link) {
+        link = &(*link)->next;
+    }
 
     *link = prt_queue_take(&prt_process.submitted);
 

@@ -46,6 +46,7 @@
 
 #define NGX_HTTP_HOSTED_TASKS     16
 #define NGX_HTTP_HOSTED_POLL      1         /* ms */
+#define NGX_HTTP_HOSTED_PATIENCE  60000     /* ms */
 #define NGX_HTTP_HOSTED_TEXT_BUF  65536
 #define NGX_HTTP_HOSTED_MS        1000000   /* ns */
 
@@ -573,10 +574,14 @@ ngx_http_hosted_post(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx,
         task->handler = handler;
         task->event.data = r;
         task->event.handler = ngx_http_hosted_pool_event;
+        task->event.log = r->connection->log;
 
         if (ngx_thread_task_post(ctx->conf->pool, task) != NGX_OK) {
             break;
         }
+
+        /* a worker that exits gracefully waits for timers, not for tasks */
+        ngx_add_timer(&task->event, NGX_HTTP_HOSTED_PATIENCE);
 
         ctx->ntasks++;
         ctx->pending++;
@@ -603,6 +608,16 @@ ngx_http_hosted_pool_event(ngx_event_t *ev)
     ngx_connection_t       *c;
     ngx_http_request_t     *r;
     ngx_http_hosted_ctx_t  *ctx;
+
+    if (ev->timedout) {
+        ev->timedout = 0;
+        ngx_add_timer(ev, NGX_HTTP_HOSTED_PATIENCE);
+        return;
+    }
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
 
     r = ev->data;
     c = r->connection;

@@ -37,7 +37,7 @@
 typedef Perftools__Profiles__Profile  profile_t;
 
 
-static volatile uint64_t  sink;
+static __thread volatile uint64_t  sink;
 
 
 static uint64_t

@@ -1,0 +1,294 @@
+# Copyright (C) the maintainers of nginx pprof
+
+# A thousand profiles by eight clients at once, half of which hang up, while
+# nginx reloads every second and workers are killed, under load: nothing dies
+# of it, nothing is left over, and every answer is a profile or a clear error.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use PprofTest;
+use IO::Select;
+use IO::Socket::INET;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw( sleep time );
+
+plan skip_all => 'the modules are not built'
+    unless Pprof::modules('pprof', 'hosted') == 2;
+
+my $clients = 8;
+my $profiles = $ENV{PPROF_TORTURE_PROFILES} || 1000;
+my $calm = 240;
+my $path = '/debug/pprof/profile?seconds=0.05&hz=1000';
+
+# of the region's head (store/prt_region.h)
+
+my ($windows, $window_size, $windows_at) = (256, 32, 16);
+
+my $nginx = start_nginx(workers => 2, main_config => q{
+    thread_pool default threads=2;
+}, http_config => 'pprof_production off;', config => q{
+    location / { }
+    location /text { gzip on; gzip_types text/plain; hosted text; }
+    location /burn { hosted burn ms=3; }
+    location /pool { hosted pool ms=3 tasks=2; }
+    location /debug/ { pprof auto; }
+});
+
+PprofTest::spew($nginx->dir . '/html/static', 'x' x 4096);
+
+my $master = process_state($nginx->pid);
+
+
+# under load, reloads and crashes
+
+my @load = map { $nginx->load($_, seconds => 120, connections => 1) }
+           qw( /static /text /burn /pool );
+
+my @clients = start_clients($profiles);
+my $start = time;
+my ($turn, %killed) = (0);
+
+while (grep { $_->alive } @clients) {
+    last if time - $start > 120;
+
+    $nginx->signal('HUP');
+
+    if (++$turn % 3 == 0) {
+        my @workers = $nginx->worker_pids;
+        my $victim = $workers[rand @workers];
+
+        $killed{$victim} = 1 if $victim && kill KILL => $victim;
+    }
+
+    wait_for { !grep { $_->alive } @clients } 1;
+}
+
+my %got = results(@clients);
+$_->stop(graceful => 0) for @load;
+
+diag sprintf '%d reloads, %d kills, %.1f s; %s', $turn, scalar keys %killed,
+     time - $start, join ', ', map { "$_: $got{n}{$_}" } sort keys %{ $got{n} };
+
+cmp_ok($turn, '>=', 3, 'there were reloads');
+is($got{total}, $profiles, 'every client came to its end');
+is_deeply($got{wrong}, [], 'every answer is a profile or a clear error');
+cmp_ok($got{n}{profile} // 0, '>=', $profiles / 4, 'most answers are profiles');
+cmp_ok($got{n}{cut} // 0, '<=', $clients * keys %killed,
+       'only who was killed broke off');
+
+ok($nginx->alive, 'the master runs');
+ok($nginx->reload, 'the last reload');
+ok($nginx->settled, 'all old workers end');
+no_deaths();
+
+
+# what is left over: in the master by all that, in workers by many windows
+
+ok(wait_for { open_windows() == 0 }, 'no window is open')
+    or diag open_windows();
+nothing_left($nginx->pid, $master, 'master');
+
+results(start_clients($calm));
+ok(wait_for { quiet() }, 'all requests ended');
+
+my @workers = $nginx->worker_pids;
+my %before = map { $_ => process_state($_) } @workers;
+
+%got = results(start_clients($calm));
+
+is($got{total}, $calm, 'without reloads: every client came to its end');
+is_deeply($got{wrong}, [], 'without reloads: every answer is right');
+is($got{n}{cut}, undef, 'without reloads: none broke off');
+is_deeply([ $nginx->worker_pids ], \@workers, 'no worker was replaced');
+ok(wait_for { quiet() }, 'all requests ended again');
+
+for my $pid (@workers) {
+    nothing_left($pid, $before{$pid}, "worker $pid");
+
+    my $grown = process_state($pid)->{rss} - $before{$pid}{rss};
+
+    cmp_ok($grown, '<', 16 * 1024 * 1024, "worker $pid: memory");
+}
+
+is(open_windows(), 0, 'still no window is open');
+is($nginx->quit, 0, 'nginx ends by itself');
+no_deaths();
+
+done_testing();
+
+
+# A worker dies only if we kill it, and nothing else is worth an alert.
+
+sub no_deaths {
+    my @lines = $nginx->alerts;
+
+    @lines = grep {
+        !(/worker process (\d+) exited on signal 9$/ && $killed{$1})
+    } @lines;
+
+    is_deeply(\@lines, [], 'no worker died of us, no alerts');
+    PprofTest::spew("/tmp/tort/err.log", $nginx->error_log) if @lines && $ENV{TORT_DEBUG};
+}
+
+
+sub nothing_left {
+    my ($pid, $before, $name) = @_;
+    my @left;
+
+    wait_for {
+        @left = leftovers($before, process_state($pid));
+        !@left;
+    };
+
+    is_deeply(\@left, [], "$name: nothing is left over");
+}
+
+
+sub quiet {
+    my $page = $nginx->get('/debug/pprof/')->{content};
+    my $requests = 0;
+
+    $requests += $1 while $page =~
+        m{MiB</td><td class="n">\d+</td><td class="n">(\d+)</td>}g;
+
+    # the one that asks
+
+    return $requests == 1;
+}
+
+
+# Windows in the table that all workers share.
+
+sub open_windows {
+    my ($worker) = $nginx->worker_pids;
+
+    for my $fd (glob "/proc/$worker/fd/*") {
+        next unless (readlink $fd // '') =~ m{^/memfd:pprof};
+
+        open my $in, '<:raw', $fd or die "$fd: $!";
+        sysread $in, my $head, $windows_at + $windows * $window_size;
+
+        return scalar grep { unpack 'Q', $_ }
+               unpack "x$windows_at (a$window_size)$windows", $head;
+    }
+
+    return -1;
+}
+
+
+# Clients: processes that ask for their part of the profiles, one after
+# another, and write down what they got.
+
+sub start_clients {
+    my ($n) = @_;
+
+    return map { Client->start($n / $clients, $_) } 1 .. $clients;
+}
+
+
+sub results {
+    my %sum = (total => 0, n => {}, wrong => []);
+
+    for my $client (@_) {
+        for my $line (split /\n/, $client->output) {
+            my ($what, $text) = split / /, $line, 2;
+
+            $sum{total}++;
+            $sum{n}{$what}++;
+            push @{ $sum{wrong} }, $text if $what eq 'wrong';
+        }
+    }
+
+    return %sum;
+}
+
+
+package Client;
+
+use Pprof::Process qw( wait_for );
+use Time::HiRes qw( time );
+
+
+sub start {
+    my ($class, $n, $seed) = @_;
+
+    my $file = $nginx->dir . "/client.$seed";
+    my $pid = fork() // die "fork: $!";
+
+    if ($pid == 0) {
+        srand $seed;
+        $SIG{PIPE} = 'IGNORE';
+
+        open my $out, '>', $file or POSIX::_exit(1);
+        print $out eval { ask($_ % 2) } // "wrong $@" =~ s/\n/ /gr, "\n"
+            for 1 .. $n;
+        close $out;
+
+        POSIX::_exit(0);
+    }
+
+    return bless { pid => $pid, file => $file }, $class;
+}
+
+
+sub alive {
+    my ($self) = @_;
+
+    $self->{done} = 1
+        if !$self->{done} && waitpid($self->{pid}, POSIX::WNOHANG()) != 0;
+
+    return !$self->{done};
+}
+
+
+sub output {
+    my ($self) = @_;
+
+    wait_for { !$self->alive } 60 or kill KILL => $self->{pid};
+
+    return PprofTest::slurp($self->{file});
+}
+
+
+sub ask {
+    my ($hang_up) = @_;
+
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                       PeerPort => $nginx->port)
+        or return "wrong connect: $!";
+
+    $socket->syswrite("GET $path HTTP/1.1\r\nHost: localhost\r\n"
+                      . "Connection: close\r\n\r\n");
+
+    my $select = IO::Select->new($socket);
+    my $end = time + ($hang_up ? rand 0.1 : 30);
+    my $answer = '';
+
+    while ((my $left = $end - time) > 0) {
+        next unless $select->can_read($left);
+        last unless $socket->sysread($answer, 65536, length $answer);
+    }
+
+    if ($end <= time) {
+        return $hang_up ? 'hung_up' : 'wrong no answer in 30 s';
+    }
+
+    my ($head, $body) = split /\r\n\r\n/, $answer, 2;
+    my ($status) = ($head // '') =~ m{^HTTP/1\.1 (\d+) } or return 'cut';
+    my ($length) = $head =~ /^Content-Length: (\d+)/mi;
+
+    return 'cut' if !defined $length || length $body < $length;
+
+    if ($status == 200) {
+        my @problems = Pprof::Proto->parse($body)->problems;
+
+        return @problems ? "wrong $problems[0]" : 'profile';
+    }
+
+    return $head =~ m{^Content-Type: text/plain}mi
+           && $head =~ /^X-Go-Pprof: 1\r?$/m && $body =~ /^[^<]+\n$/
+           ? "error_$status" : "wrong $status $body";
+}
