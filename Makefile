@@ -126,6 +126,12 @@ lint:
 	    $(SRCS) -- -std=gnu11 -D_GNU_SOURCE -Iruntime -I$(BUILD)
 
 
+# ns per frame and sample; gperftools beside it, where it is installed
+
+$(BUILD)/bench_unwind: tools/bench_unwind.c $(OBJS)
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -o $@ $< $(OBJS) $(PRT_LIBS)
+
+
 # parsers of outside input
 
 FUZZERS   := $(patsubst t/unit/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard t/unit/fuzz_*.c))

@@ -61,6 +61,7 @@ ngx_module_t  ngx_pprof_module = {
 static ngx_int_t
 ngx_pprof_init_module(ngx_cycle_t *cycle)
 {
+    char             *urls;
     ngx_uint_t        workers;
     ngx_core_conf_t  *ccf;
 
@@ -74,8 +75,10 @@ ngx_pprof_init_module(ngx_cycle_t *cycle)
 
     /* workers lose the environment before they start the runtime */
 
-    if (ngx_pprof_debuginfod == NULL && getenv(NGX_PPROF_DEBUGINFOD)) {
-        ngx_pprof_debuginfod = strdup(getenv(NGX_PPROF_DEBUGINFOD));
+    urls = getenv(NGX_PPROF_DEBUGINFOD);
+
+    if (ngx_pprof_debuginfod == NULL && urls) {
+        ngx_pprof_debuginfod = strdup(urls);
     }
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);

@@ -3,16 +3,22 @@
  * Copyright (C) the maintainers of nginx pprof
  *
  * What a frame costs: our tables beside libunwind, on the same stack, with
- * warm caches.  Takes some seconds.
+ * warm caches; and what a sample costs: ours, with all that the signal handler
+ * does, beside that of gperftools' profiler.  Takes some seconds.
  *
  * usage: bench_unwind
  */
 
 
+#include <dlfcn.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
 #include <time.h>
+#include <ucontext.h>
 
 #define UNW_LOCAL_ONLY
 #include <libunwind.h>
@@ -20,6 +26,8 @@
 #include "platform/prt_libunwind.h"
 #include "platform/prt_object.h"
 #include "platform/prt_unwind.h"
+#include "sources/prt_profile.h"
+#include "sources/prt_record.h"
 
 
 #define BENCH_DEPTH            20
@@ -39,6 +47,8 @@ static unsigned bench_table(uintptr_t *frames);
 static unsigned bench_table_probing(uintptr_t *frames);
 static unsigned bench_unw_step(uintptr_t *frames);
 static unsigned bench_unw_backtrace(uintptr_t *frames);
+static unsigned bench_sample(uintptr_t *frames);
+static unsigned bench_gperftools(uintptr_t *frames);
 
 
 static const bench_t  benches[] = {
@@ -46,7 +56,11 @@ static const bench_t  benches[] = {
     { "table, unknown stack", bench_table_probing },
     { "unw_step", bench_unw_step },
     { "unw_backtrace", bench_unw_backtrace },
+    { "sample", bench_sample },
+    { "gperftools' sample", bench_gperftools },
 };
+
+static void  (*gperftools)(int signo, siginfo_t *info, void *context);
 
 static prt_stack_bounds_t  bounds;
 
@@ -119,6 +133,84 @@ bench_unw_backtrace(uintptr_t *frames)
 }
 
 
+/* stack, interning and counting, as prt_cpu_handler() does it */
+
+static unsigned
+bench_sample(uintptr_t *frames)
+{
+    unsigned    n;
+    uint64_t    values[2] = { 1, 10000000 };
+    prt_regs_t  regs;
+
+    prt_regs_here(&regs);
+
+    n = prt_record_stack(&regs, &bounds, (uint64_t *) frames, prt_unwind);
+    prt_record(0, (uint64_t *) frames, n, 0, values);
+
+    return n;
+}
+
+
+/* the handler that libprofiler.so installs, called as the kernel would */
+
+static unsigned
+bench_gperftools(uintptr_t *frames)
+{
+    siginfo_t   info;
+    ucontext_t  context;
+
+    if (gperftools == NULL) {
+        return 0;
+    }
+
+    memset(&info, 0, sizeof(info));
+    getcontext(&context);
+
+    gperftools(SIGPROF, &info, &context);
+
+    return bench_table(frames);
+}
+
+
+static void
+bench_prepare(void)
+{
+    int                      (*start)(const char *path);
+    void                      *library, *memory;
+    unsigned                   n;
+    struct itimerval           off;
+    struct sigaction           action;
+    const prt_table_spec_t    *specs;
+
+    memory = mmap(NULL, PRT_MEMORY_DEFAULT, PROT_READ|PROT_WRITE,
+                  MAP_SHARED|MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        exit(1);
+    }
+
+    specs = prt_profile_tables(&n);
+    prt_slot_attach(&prt_slot, memory, PRT_MEMORY_DEFAULT, specs, n);
+
+    library = dlopen("libprofiler.so.0", RTLD_NOW);
+    if (library == NULL) {
+        return;
+    }
+
+    start = (int (*)(const char *)) dlsym(library, "ProfilerStart");
+
+    if (start && start("/dev/null")) {
+
+        /* its handler is wanted, not its timer */
+
+        memset(&off, 0, sizeof(off));
+        (void) setitimer(ITIMER_PROF, &off, NULL);
+        (void) sigaction(SIGPROF, NULL, &action);
+
+        gperftools = action.sa_sigaction;
+    }
+}
+
+
 static void
 bench_run(void)
 {
@@ -130,6 +222,12 @@ bench_run(void)
     for (i = 0; i < sizeof(benches) / sizeof(benches[0]); i++) {
 
         n = benches[i].walk(frames);
+
+        if (n == 0) {
+            printf("%-24s not there\n", benches[i].name);
+            continue;
+        }
+
         best = 1e9;
         begin = bench_now();
         rounds = 0;
@@ -250,6 +348,7 @@ main(void)
         fclose(maps);
     }
 
+    bench_prepare();
     bench_tables();
 
     if (prt_libunwind_init() != 0) {

@@ -14,7 +14,7 @@
 
 #include "collect/prt_arena.h"
 #include "collect/prt_snapshot.h"
-#include "encode/prt_report.h"
+#include "collect/prt_report.h"
 
 
 typedef struct {

@@ -16,7 +16,7 @@
 #include <libelf.h>
 #include <gelf.h>
 
-#include "encode/prt_report.h"
+#include "collect/prt_report.h"
 
 
 #define PRT_ELF_SIZE_MAX         (1024u * 1024 * 1024)   /* bytes, a file */

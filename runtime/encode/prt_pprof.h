@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "pprofrt.h"
-#include "encode/prt_report.h"
+#include "collect/prt_report.h"
 #include "encode/prt_symbol.h"
 
 

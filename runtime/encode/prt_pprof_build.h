@@ -16,7 +16,7 @@
 
 #include "collect/prt_arena.h"
 #include "encode/prt_map.h"
-#include "encode/prt_report.h"
+#include "collect/prt_report.h"
 #include "encode/prt_strings.h"
 #include "encode/prt_symbol.h"
 #include "profile.pb-c.h"

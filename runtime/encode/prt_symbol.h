@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "encode/prt_report.h"
+#include "collect/prt_report.h"
 
 
 #define PRT_SYMBOLS_DEBUG_PATH   "/usr/lib/debug"

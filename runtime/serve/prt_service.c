@@ -334,7 +334,7 @@ prt_service_jobs(prt_job_t **jobs)
 {
     uint32_t     waiting;
     uint64_t     now, again, deadline;
-    prt_job_t   *job, **link;
+    prt_job_t   *job, *next, **link;
 
     link = jobs;
 
@@ -349,31 +349,31 @@ prt_service_jobs(prt_job_t **jobs)
     waiting = 0;
     link = jobs;
 
-    while (*link) {
-        job = *link;
+    for (job = *jobs; job; job = next) {
+
+        /* the step may give the job away, so it is not looked at after */
+
+        next = job->next;
 
         if (atomic_load(&job->cancelled)) {
-            *link = job->next;
             prt_session_drop(job);
             continue;
         }
 
-        /* the step may give the job away, so it leaves the list before */
-
-        *link = job->next;
         again = prt_session_step(job, now);
 
         if (again == 0) {
             continue;
         }
 
-        job->next = *link;
         *link = job;
         link = &job->next;
 
         deadline = again < deadline ? again : deadline;
         waiting |= job->stage != PRT_STAGE_RUNNING;
     }
+
+    *link = NULL;
 
     if (waiting && !atomic_exchange(&prt_process.entry->waiting, 1)) {
 

@@ -756,8 +756,10 @@ ngx_http_hosted_text(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
 
     *ll = NULL;
 
-    b->last_buf = (r == r->main);
-    b->last_in_chain = 1;
+    if (b) {
+        b->last_buf = (r == r->main);
+        b->last_in_chain = 1;
+    }
 
     return ngx_http_output_filter(r, out);
 }

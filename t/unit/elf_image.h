@@ -18,7 +18,7 @@
 #include <elfutils/libdwelf.h>
 
 #include "encode/prt_elf.h"
-#include "encode/prt_report.h"
+#include "collect/prt_report.h"
 
 
 /* cmocka's own way to skip is a failure to readers of TAP. */

@@ -4,7 +4,7 @@
  */
 
 
-#include "encode/prt_report.h"
+#include "collect/prt_report.h"
 
 
 const prt_image_t *
