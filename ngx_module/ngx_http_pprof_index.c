@@ -275,10 +275,7 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
         ngx_http_pprof_print(page, "<td class=\"n\">%uLs</td>", age);
     }
 
-    if (!w->alive) {
-        state = "ended";
-
-    } else if (w->silent) {
+    if (w->silent) {
         state = "does not answer";
 
     } else if (w->exiting) {
@@ -298,7 +295,7 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
         (double) w->cpu / 1e9, (double) w->rss / 1048576,
         w->gauges.connections, w->gauges.requests, w->samples, w->lost, state);
 
-    if (w->alive && w->rate) {
+    if (w->rate) {
         ngx_http_pprof_print(page, " <small>%ud&nbsp;Hz</small>", w->rate);
     }
 

@@ -167,11 +167,6 @@ ngx_pprof_exit_master(ngx_cycle_t *cycle)
     /* a single process is master and worker */
 
     ngx_pprof_exit_process(cycle);
-
-    if (ngx_pprof_region) {
-        prt_region_destroy(ngx_pprof_region);
-        ngx_pprof_region = NULL;
-    }
 }
 
 

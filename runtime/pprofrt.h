@@ -93,13 +93,15 @@ typedef struct {
  * Starts the runtime in this process: claims a slot of the region (NULL: a
  * private region of its own), installs the hooks on thread creation and
  * starts the service thread.  Returns 0, or -1 with "error" filled: then
- * nothing was started and the process goes on without profiler.
+ * nothing was started and the process goes on without profiler.  A child of
+ * fork() has to call it again.
  */
 PRT_EXPORT int prt_start(prt_region_t *region, const prt_options_t *options,
     char error[PRT_ERROR_LEN]);
 
 /*
- * Stops it: deletes all timers, ignores SIGPROF, ends the service thread.
+ * Stops it: deletes all timers, ignores SIGPROF, ends the service thread (waits
+ * at most some seconds).
  * What was recorded stays readable for the other processes of the region.
  * Jobs still open are ended without an answer.
  */
@@ -184,8 +186,7 @@ typedef struct {
     uint64_t               samples;       /* CPU samples taken */
     uint64_t               lost;          /* samples lost, of all profiles */
     unsigned               rate;          /* Hz of the CPU sampler; 0: off */
-    unsigned               alive:1;
-    unsigned               exiting:1;     /* of an older generation, or stopping */
+    unsigned               exiting:1;     /* of an older generation */
     unsigned               silent:1;      /* did not answer: its gauges are old */
 } prt_worker_info_t;
 

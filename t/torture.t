@@ -27,7 +27,7 @@ my $path = '/debug/pprof/profile?seconds=0.05&hz=1000';
 
 my ($windows, $window_size, $windows_at) = (256, 32, 16);
 
-my $nginx = start_nginx(workers => 2, main_config => q{
+my $nginx = start_nginx(workers => 2, connections => 1024, main_config => q{
     thread_pool default threads=2;
 }, http_config => 'pprof_production off;', config => q{
     location / { }
@@ -85,16 +85,68 @@ ok($nginx->settled, 'all old workers end');
 no_deaths();
 
 
-# what is left over: in the master by all that, in workers by many windows
+# what is left over by all that
 
 ok(wait_for { open_windows() == 0 }, 'no window is open')
     or diag open_windows();
 nothing_left($nginx->pid, $master, 'master');
 
+my @workers = $nginx->worker_pids;
+my @named = map { /^worker \d+ pid (\d+): included$/ }
+            $nginx->profile($path)->comments;
+
+is_deeply([ sort @named ], [ sort @workers ], 'the dead are forgotten');
+
+
+# a worker that does not run is named, and its windows end with those that do
+
+kill STOP => $workers[0];
+
+my $comments = join "\n", $nginx->profile($path)->comments;
+
+kill CONT => $workers[0];
+
+like($comments, qr/pid $workers[0]: .* did not answer/, 'a stopped worker');
+
+
+# more windows than there is room for: the rest is told so at once
+
+my $more = 44;
+my $select = IO::Select->new;
+
+for (1 .. $windows + $more) {
+    my $socket = Client::request('/debug/pprof/profile?seconds=60')
+        or die "connect: $!";
+    $select->add($socket);
+}
+
+my @refused;
+
+wait_for {
+    for my $socket ($select->can_read(0.1)) {
+        sysread $socket, my $answer, 4096;
+        push @refused, $answer;
+        $select->remove($socket);
+    }
+
+    @refused >= $more;
+} 30;
+
+is(scalar @refused, $more, 'too many windows');
+is(scalar(grep { m{^HTTP/1.1 503 .*are running already}s } @refused), $more,
+   'too many windows: a clear error');
+
+close $_ for $select->handles;
+undef $select;
+
+ok(wait_for { open_windows() == 0 }, 'too many windows: all are closed');
+
+
+# many windows of the same workers
+
 results(start_clients($calm));
 ok(wait_for { quiet() }, 'all requests ended');
 
-my @workers = $nginx->worker_pids;
 my %before = map { $_ => process_state($_) } @workers;
 
 %got = results(start_clients($calm));
@@ -130,7 +182,6 @@ sub no_deaths {
     } @lines;
 
     is_deeply(\@lines, [], 'no worker died of us, no alerts');
-    PprofTest::spew("/tmp/tort/err.log", $nginx->error_log) if @lines && $ENV{TORT_DEBUG};
 }
 
 
@@ -253,16 +304,24 @@ sub output {
 }
 
 
-sub ask {
-    my ($hang_up) = @_;
+sub request {
+    my ($path) = @_;
 
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
                                        PeerPort => $nginx->port)
-        or return "wrong connect: $!";
+        or return;
 
     $socket->syswrite("GET $path HTTP/1.1\r\nHost: localhost\r\n"
                       . "Connection: close\r\n\r\n");
 
+    return $socket;
+}
+
+
+sub ask {
+    my ($hang_up) = @_;
+
+    my $socket = request($path) or return "wrong connect: $!";
     my $select = IO::Select->new($socket);
     my $end = time + ($hang_up ? rand 0.1 : 30);
     my $answer = '';

@@ -21,6 +21,8 @@ static void prt_comment(prt_merge_t *merge, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 static void prt_comment_workers(prt_merge_t *merge,
     const prt_snapshot_t *start, const prt_snapshot_t *end);
+static const char *prt_comment_unusual(const prt_snapshot_t *start,
+    const prt_snapshot_slot_t *slot);
 static void prt_comment_cpu(prt_merge_t *merge,
     const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate);
 static void prt_comment_stacks(prt_merge_t *merge, unsigned profile,
@@ -101,41 +103,78 @@ static void
 prt_comment_workers(prt_merge_t *merge, const prt_snapshot_t *start,
     const prt_snapshot_t *end)
 {
-    unsigned                    i;
+    unsigned                    i, ordinary, named;
     const char                 *what;
     const prt_snapshot_slot_t  *slot;
 
     prt_comment(merge, "processes: %u", end->n);
 
-    for (i = 0; i < end->n && i < PRT_NAMED_WORKERS; i++) {
-        slot = &end->slots[i];
-
-        if (slot->silent) {
-            what = "included as far as it recorded: it did not answer";
-
-        } else if (!slot->live) {
-            what = "included until it ended";
-
-        } else if (start && prt_snapshot_find(start, slot) == NULL) {
-            what = "included since it started";
-
-        } else {
-            what = "included";
-        }
-
-        prt_comment(merge, "worker %d pid %d: %s", slot->worker,
-                    (int) slot->pid, what);
-    }
-
     for (i = 0; start && i < start->n; i++) {
         slot = &start->slots[i];
 
-        if (slot->live && prt_snapshot_find(end, slot) == NULL) {
+        if (prt_snapshot_find(end, slot) == NULL) {
             prt_comment(merge, "worker %d pid %d: missing: it ended and its "
                         "memory was needed for another", slot->worker,
                         (int) slot->pid);
         }
     }
+
+    /* what is out of the ordinary comes first: the list may be cut */
+
+    ordinary = 0;
+    named = 0;
+
+    for (i = 0; i < end->n; i++) {
+        what = prt_comment_unusual(start, &end->slots[i]);
+
+        if (what) {
+            prt_comment(merge, "worker %d pid %d: %s", end->slots[i].worker,
+                        (int) end->slots[i].pid, what);
+        }
+
+        ordinary += what == NULL;
+    }
+
+    for (i = 0; i < end->n && named < PRT_NAMED_WORKERS; i++) {
+
+        if (prt_comment_unusual(start, &end->slots[i]) == NULL) {
+            prt_comment(merge, "worker %d pid %d: included",
+                        end->slots[i].worker, (int) end->slots[i].pid);
+            named++;
+        }
+    }
+
+    if (named < ordinary) {
+        prt_comment(merge, "and %u more: included", ordinary - named);
+    }
+}
+
+
+static const char *
+prt_comment_unusual(const prt_snapshot_t *start,
+    const prt_snapshot_slot_t *slot)
+{
+    const prt_snapshot_slot_t  *before;
+
+    before = prt_snapshot_find(start, slot);
+
+    if (slot->silent) {
+        return "included as far as it recorded: it did not answer";
+    }
+
+    if (!slot->live) {
+        return "included until it ended";
+    }
+
+    if (start && before == NULL) {
+        return "included since it started";
+    }
+
+    if (before && before->silent) {
+        return "included since it answered, which was after the beginning";
+    }
+
+    return NULL;
 }
 
 
@@ -144,31 +183,27 @@ prt_comment_cpu(prt_merge_t *merge,
     const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate)
 {
     char                    name[PRT_STRING_MAX];
-    unsigned                i, achieved;
-    uint32_t                r, n;
-    uint64_t                signals, samples, cpu;
+    unsigned                i, sampled;
+    uint32_t                n;
+    uint64_t                signals, samples, cpu, period;
     const prt_slot_head_t  *head;
-
-    achieved = 0;
-
-    for (i = 0; i < end->n; i++) {
-        r = atomic_load(&end->slots[i].memory.head->rate);
-        achieved = r > achieved ? r : achieved;
-    }
-
-    if (achieved == 0) {
-        achieved = rate;
-    }
-
-    merge->report.period = (int64_t) (PRT_SEC / achieved);
 
     signals = prt_comment_sum(start, end, PRT_COUNT_SIGNALS);
     samples = prt_comment_sum(start, end, PRT_COUNT_SAMPLES);
     cpu = prt_comment_sum(start, end, PRT_COUNT_CPU);
 
-    if (achieved != rate) {
+    /* what one sample stands for: another window may have wanted a higher rate */
+
+    period = samples ? cpu / samples : PRT_SEC / rate;
+    period = period ? period : 1;
+
+    merge->report.period = (int64_t) period;
+
+    sampled = (unsigned) ((PRT_SEC + period / 2) / period);
+
+    if (sampled != rate) {
         prt_comment(merge, "rate: asked %u Hz, sampled at %u Hz because "
-                    "another profile wants it", rate, achieved);
+                    "another profile wanted it", rate, sampled);
     } else {
         prt_comment(merge, "rate: asked %u Hz", rate);
     }
@@ -221,7 +256,7 @@ static void
 prt_comment_stacks(prt_merge_t *merge, unsigned profile,
     const prt_snapshot_t *start, const prt_snapshot_t *end)
 {
-    unsigned  i;
+    unsigned  i, objects;
     uint64_t  stacks, truncated, outside, row, broken, labels, lost;
 
     stacks = prt_comment_sum(start, end, PRT_COUNT_STACKS);
@@ -238,8 +273,10 @@ prt_comment_stacks(prt_merge_t *merge, unsigned profile,
 
     labels = 0;
     lost = 0;
+    objects = 0;
 
     for (i = 0; i < end->n; i++) {
+        objects += atomic_load(&end->slots[i].memory.head->objects_lost);
         labels += atomic_load(&end->slots[i].memory.tables[profile].head
                               ->lost_labels);
         lost += atomic_load(&end->slots[i].memory.tables[profile].head
@@ -250,6 +287,11 @@ prt_comment_stacks(prt_merge_t *merge, unsigned profile,
         prt_comment(merge, "lost since start, pprof_memory is too small: "
                     "the labels of %" PRIu64 " samples, the stacks of %" PRIu64,
                     labels, lost);
+    }
+
+    if (objects) {
+        prt_comment(merge, "objects: %u found no room in the list of %d; "
+                    "their code has no names", objects, PRT_OBJECTS_MAX);
     }
 }
 

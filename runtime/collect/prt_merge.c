@@ -54,6 +54,8 @@ typedef struct {
 } prt_merger_t;
 
 
+static prt_merger_t *prt_merger_create(void);
+static void prt_merger_destroy(prt_merger_t *m);
 static int prt_merge_slot(prt_merger_t *m, unsigned profile,
     const prt_snapshot_slot_t *start, const prt_snapshot_slot_t *end);
 static int prt_merge_objects_of(prt_merger_t *m, const prt_slot_t *slot);
@@ -89,52 +91,62 @@ _Static_assert(sizeof(prt_merge_names) / sizeof(char *)
 
 prt_merge_t *
 prt_merge(prt_region_t *region, unsigned profile, const prt_target_t *target,
-    const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate)
+    const prt_snapshot_t *start, prt_snapshot_t *end, unsigned rate)
 {
+    size_t                      nsamples;
     unsigned                    i;
     prt_merge_t                *merge;
     prt_merger_t               *m;
     prt_report_t               *report;
+    prt_entry_t                *entry;
     const prt_profile_t        *p;
     const prt_snapshot_slot_t  *before, *slot;
 
     p = &prt_profiles[profile];
 
+    m = prt_merger_create();
     merge = calloc(1, sizeof(prt_merge_t));
-    m = calloc(1, sizeof(prt_merger_t));
 
-    if (merge == NULL || m == NULL) {
-        goto failed;
-    }
-
-    m->arena = prt_arena_create();
-    if (m->arena == NULL) {
+    if (m == NULL || merge == NULL) {
         goto failed;
     }
 
     merge->arena = m->arena;
     report = &merge->report;
 
-    if (prt_merge_special(m) != 0) {
-        goto failed;
-    }
+    i = 0;
 
-    for (i = 0; i < end->n; i++) {
+    while (i < end->n) {
         slot = &end->slots[i];
+        entry = &region->head->entries[slot->slot];
         before = prt_snapshot_find(start, slot);
 
-        /* who had ended before the window began has no part in it */
+        /*
+         * Who had ended before the window began has no part in it; and who was
+         * there but could not be read cannot be subtracted from
+         */
 
-        if (start && before == NULL && !slot->live
-            && atomic_load(&region->head->entries[slot->slot].start)
-               < start->now)
+        if (start && before == NULL && atomic_load(&entry->start) < start->now)
         {
+            prt_snapshot_drop(end, i);
             continue;
         }
+
+        nsamples = m->nsamples;
 
         if (prt_merge_slot(m, profile, before, slot) != 0) {
             goto failed;
         }
+
+        /* stacks and names are read only now: they may be another's already */
+
+        if (atomic_load(&entry->owner) != slot->owner) {
+            m->nsamples = nsamples;
+            prt_snapshot_drop(end, i);
+            continue;
+        }
+
+        i++;
     }
 
     qsort(m->images, m->nimages, sizeof(prt_image_t), prt_merge_image_cmp);
@@ -162,16 +174,7 @@ prt_merge(prt_region_t *region, unsigned profile, const prt_target_t *target,
 
 failed:
 
-    if (m) {
-        if (m->arena) {
-            prt_arena_destroy(m->arena);
-        }
-
-        free(m->samples);
-        free(m->images);
-    }
-
-    free(m);
+    prt_merger_destroy(m);
     free(merge);
 
     return NULL;
@@ -181,37 +184,21 @@ failed:
 prt_merge_t *
 prt_merge_objects(const prt_snapshot_t *snapshot)
 {
-    int            failed;
     unsigned       i;
     prt_merge_t   *merge;
     prt_merger_t  *m;
 
+    m = prt_merger_create();
     merge = calloc(1, sizeof(prt_merge_t));
-    m = calloc(1, sizeof(prt_merger_t));
-    failed = merge == NULL || m == NULL;
 
-    if (!failed) {
-        m->arena = prt_arena_create();
-        failed = m->arena == NULL || prt_merge_special(m) != 0;
+    if (m == NULL || merge == NULL) {
+        goto failed;
     }
 
-    for (i = 0; !failed && i < snapshot->n; i++) {
-        failed = prt_merge_objects_of(m, &snapshot->slots[i].memory) != 0;
-    }
-
-    if (failed) {
-        if (m) {
-            if (m->arena) {
-                prt_arena_destroy(m->arena);
-            }
-
-            free(m->images);
+    for (i = 0; i < snapshot->n; i++) {
+        if (prt_merge_objects_of(m, &snapshot->slots[i].memory) != 0) {
+            goto failed;
         }
-
-        free(m);
-        free(merge);
-
-        return NULL;
     }
 
     qsort(m->images, m->nimages, sizeof(prt_image_t), prt_merge_image_cmp);
@@ -223,6 +210,51 @@ prt_merge_objects(const prt_snapshot_t *snapshot)
     free(m);
 
     return merge;
+
+failed:
+
+    prt_merger_destroy(m);
+    free(merge);
+
+    return NULL;
+}
+
+
+static prt_merger_t *
+prt_merger_create(void)
+{
+    prt_merger_t  *m;
+
+    m = calloc(1, sizeof(prt_merger_t));
+    if (m == NULL) {
+        return NULL;
+    }
+
+    m->arena = prt_arena_create();
+
+    if (m->arena == NULL || prt_merge_special(m) != 0) {
+        prt_merger_destroy(m);
+        return NULL;
+    }
+
+    return m;
+}
+
+
+static void
+prt_merger_destroy(prt_merger_t *m)
+{
+    if (m == NULL) {
+        return;
+    }
+
+    if (m->arena) {
+        prt_arena_destroy(m->arena);
+    }
+
+    free(m->samples);
+    free(m->images);
+    free(m);
 }
 
 
@@ -321,7 +353,7 @@ prt_merge_objects_of(prt_merger_t *m, const prt_slot_t *slot)
     size_t                     image;
     uint32_t                   n;
     prt_merge_object_t        *object;
-    const prt_slot_object_t   *shared;
+    prt_slot_object_t          shared;
 
     n = atomic_load(&slot->head->nobjects);
 
@@ -333,29 +365,41 @@ prt_merge_objects_of(prt_merger_t *m, const prt_slot_t *slot)
 
     for (i = (int) n - 1; i >= 0; i--) {
 
-        shared = &slot->head->objects[i];
+        /* a copy: what is checked here must not change before it is used */
+
+        shared = slot->head->objects[i];
+        atomic_signal_fence(memory_order_seq_cst);
+
+        if (shared.build_id_len > PRT_BUILD_ID_MAX) {
+            shared.build_id_len = 0;
+        }
+
+        if (shared.nsegments > PRT_IMAGE_SEGMENTS) {
+            shared.nsegments = 0;
+        }
+
         covered = 0;
 
         for (k = 0; k < (int) m->nobjects; k++) {
-            if (shared->lo < m->objects[k].hi && shared->hi > m->objects[k].lo)
+            if (shared.lo < m->objects[k].hi && shared.hi > m->objects[k].lo)
             {
                 covered = 1;
             }
         }
 
-        if (covered || shared->hi <= shared->lo) {
+        if (covered || shared.hi <= shared.lo) {
             continue;
         }
 
-        if (prt_merge_image(m, slot, shared, &image) != 0) {
+        if (prt_merge_image(m, slot, &shared, &image) != 0) {
             return -1;
         }
 
         object = &m->objects[m->nobjects++];
-        object->lo = shared->lo;
-        object->hi = shared->hi;
-        object->bias = shared->bias;
-        object->own = shared->own;
+        object->lo = shared.lo;
+        object->hi = shared.hi;
+        object->bias = shared.bias;
+        object->own = shared.own;
         object->image = image;
     }
 
@@ -406,12 +450,10 @@ prt_merge_image(prt_merger_t *m, const prt_slot_t *slot,
         return -1;
     }
 
-    image->build_id_len = object->build_id_len <= PRT_BUILD_ID_MAX
-                          ? object->build_id_len : 0;
+    image->build_id_len = object->build_id_len;
     memcpy(image->build_id, object->build_id, image->build_id_len);
 
-    image->nsegments = object->nsegments <= PRT_IMAGE_SEGMENTS
-                       ? object->nsegments : 0;
+    image->nsegments = object->nsegments;
     memcpy(image->segments, object->segments,
            image->nsegments * sizeof(prt_image_segment_t));
 
@@ -500,7 +542,7 @@ prt_merge_base(const prt_merger_t *m, const prt_slot_object_t *object,
 
     memset(words, 0, sizeof(words));
 
-    if (object->build_id_len && object->build_id_len <= PRT_BUILD_ID_MAX) {
+    if (object->build_id_len) {
         len = object->build_id_len;
         memcpy(words, object->build_id, len);
 

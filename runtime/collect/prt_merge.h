@@ -25,11 +25,12 @@ typedef struct {
 
 /*
  * "start" NULL: everything so far.  "rate" is what was asked for, in Hz.
- * Returns NULL when memory is short.
+ * Processes that have no part in it are dropped from "end".  Returns NULL
+ * when memory is short.
  */
 prt_merge_t *prt_merge(prt_region_t *region, unsigned profile,
     const prt_target_t *target, const prt_snapshot_t *start,
-    const prt_snapshot_t *end, unsigned rate);
+    prt_snapshot_t *end, unsigned rate);
 
 /* Only the objects of all slots, to translate addresses back. */
 prt_merge_t *prt_merge_objects(const prt_snapshot_t *snapshot);

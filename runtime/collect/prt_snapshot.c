@@ -11,7 +11,14 @@
 #include "platform/prt_clock.h"
 
 
-static int prt_snapshot_slot(prt_region_t *region, unsigned profile,
+typedef enum {
+    PRT_SNAPSHOT_DONE = 0,
+    PRT_SNAPSHOT_NONE,                     /* the slot cannot be read */
+    PRT_SNAPSHOT_MEMORY                    /* no memory here */
+} prt_snapshot_status_t;
+
+
+static prt_snapshot_status_t prt_snapshot_slot(prt_region_t *region, unsigned profile,
     prt_snapshot_slot_t *slot);
 
 
@@ -59,9 +66,17 @@ prt_snapshot_take(prt_region_t *region, unsigned profile,
             continue;
         }
 
-        if (prt_snapshot_slot(region, profile, slot) != 0) {
+        switch (prt_snapshot_slot(region, profile, slot)) {
+
+        case PRT_SNAPSHOT_NONE:
+            continue;
+
+        case PRT_SNAPSHOT_MEMORY:
             prt_snapshot_free(snapshot);
             return NULL;
+
+        default:
+            break;
         }
 
         /* another process may have taken the slot while it was read */
@@ -79,7 +94,7 @@ prt_snapshot_take(prt_region_t *region, unsigned profile,
 }
 
 
-static int
+static prt_snapshot_status_t
 prt_snapshot_slot(prt_region_t *region, unsigned profile,
     prt_snapshot_slot_t *slot)
 {
@@ -94,7 +109,7 @@ prt_snapshot_slot(prt_region_t *region, unsigned profile,
 
     memory = prt_region_map(region, slot->slot, &size);
     if (memory == NULL) {
-        return -1;
+        return PRT_SNAPSHOT_NONE;
     }
 
     specs = prt_profile_tables(&n);
@@ -113,12 +128,12 @@ prt_snapshot_slot(prt_region_t *region, unsigned profile,
     slot->counters = malloc((size_t) slot->rows * table->ncounters
                             * sizeof(uint64_t));
     if (slot->counters == NULL) {
-        return -1;
+        return PRT_SNAPSHOT_MEMORY;
     }
 
     prt_table_copy(table, slot->counters, slot->rows);
 
-    return 0;
+    return PRT_SNAPSHOT_DONE;
 }
 
 
@@ -136,6 +151,18 @@ prt_snapshot_free(prt_snapshot_t *snapshot)
     }
 
     free(snapshot);
+}
+
+
+void
+prt_snapshot_drop(prt_snapshot_t *snapshot, unsigned i)
+{
+    free(snapshot->slots[i].counters);
+
+    snapshot->n--;
+
+    memmove(&snapshot->slots[i], &snapshot->slots[i + 1],
+            (snapshot->n - i) * sizeof(prt_snapshot_slot_t));
 }
 
 

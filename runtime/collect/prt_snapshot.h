@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * Snapshots of one profile in all slots, and the report that the difference
- * of two of them makes.  Used by the service thread only.
+ * Snapshots of one profile in all slots.  Used by the service thread only; the
+ * handles in "memory" are good until the next one is taken, which may map a
+ * slot anew.
  */
 
 
@@ -54,6 +55,9 @@ typedef struct {
 prt_snapshot_t *prt_snapshot_take(prt_region_t *region, unsigned profile,
     const prt_target_t *target, uint64_t since, uint64_t sync);
 void prt_snapshot_free(prt_snapshot_t *snapshot);
+
+/* Takes slots[i] out of it. */
+void prt_snapshot_drop(prt_snapshot_t *snapshot, unsigned i);
 
 /* The same process in another snapshot (NULL: none); NULL: not there. */
 const prt_snapshot_slot_t *prt_snapshot_find(const prt_snapshot_t *snapshot,

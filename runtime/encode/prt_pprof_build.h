@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "collect/prt_arena.h"
-#include "encode/prt_map.h"
+#include "encode/prt_idmap.h"
 #include "collect/prt_report.h"
 #include "encode/prt_strings.h"
 #include "encode/prt_symbol.h"
@@ -55,8 +55,8 @@ typedef struct {
     prt_pprof_segment_t  *segments;        /* sorted by start */
     size_t                nsegments;
 
-    prt_map_t             locations;       /* frames to ids */
-    prt_map_t             functions;       /* name and file to ids */
+    prt_idmap_t             locations;       /* frames to ids */
+    prt_idmap_t             functions;       /* name and file to ids */
     size_t                afunctions;
     uint32_t             *samples;         /* hash table of indexes + 1 */
     size_t                asamples;        /* a power of two */

@@ -61,7 +61,7 @@ prt_pprof_location_id(prt_pprof_t *pprof, uint64_t frame)
 {
     /* All frames are there, so that nothing is added. */
 
-    return *prt_map_add(&pprof->locations, frame ? frame
+    return *prt_idmap_add(&pprof->locations, frame ? frame
                                                  : PRT_PPROF_UNKNOWN);
 }
 
@@ -154,7 +154,7 @@ prt_pprof_places(prt_pprof_t *pprof)
         sample = &pprof->report->samples[i];
 
         for (k = 0; k < sample->nframes; k++) {
-            if (prt_map_add(&pprof->locations,
+            if (prt_idmap_add(&pprof->locations,
                             sample->frames[k] ? sample->frames[k]
                                               : PRT_PPROF_UNKNOWN)
                 == NULL)
@@ -200,7 +200,7 @@ prt_pprof_places(prt_pprof_t *pprof)
             return -1;
         }
 
-        id = prt_map_add(&pprof->locations, frames[i]);
+        id = prt_idmap_add(&pprof->locations, frames[i]);
         *id = i + 1;
     }
 
@@ -357,7 +357,7 @@ prt_pprof_function(prt_pprof_t *pprof, const prt_symbol_t *symbol)
 
     /* A name is never "", so that neither is the key 0. */
 
-    id = prt_map_add(&pprof->functions, (uint64_t) name << 32
+    id = prt_idmap_add(&pprof->functions, (uint64_t) name << 32
                                         | (uint64_t) file);
     if (id == NULL) {
         return 0;

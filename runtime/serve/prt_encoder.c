@@ -23,10 +23,11 @@
 #define PRT_ENCODER_STACK  (2 * 1024 * 1024)  /* bytes; libdw recurses */
 #define PRT_ENCODER_IDLE   (10 * PRT_SEC)     /* then its memory is given back */
 #define PRT_ENCODER_FETCH  (60 * PRT_SEC)     /* at most, for debug info */
-#define PRT_ENCODER_STOP   2                  /* s, for the thread to end */
+#define PRT_ENCODER_STOP   (500 * PRT_MSEC)   /* for the thread to end */
 
 
 static void *prt_encoder_main(void *data);
+static void prt_encoder_current(prt_job_t *job);
 static void prt_encode(prt_job_t *job, prt_symbols_t *symbols);
 
 
@@ -36,6 +37,9 @@ static prt_queue_t       prt_encoder_queue;
 static _Atomic uint32_t  prt_encoder_word;
 static atomic_int        prt_encoder_stopping;
 static atomic_int        prt_encoder_wanted;  /* a job is there: no fetching now */
+
+static pthread_mutex_t   prt_encoder_mutex = PTHREAD_MUTEX_INITIALIZER;
+static prt_job_t        *prt_encoder_job;     /* at work on */
 
 
 void
@@ -75,25 +79,39 @@ prt_encoder_push(prt_job_t *job)
 }
 
 
-void
+int
 prt_encoder_stop(void)
 {
+    uint64_t         until;
     struct timespec  ts;
 
     if (!prt_encoder_running) {
-        return;
+        return 0;
     }
 
     atomic_store(&prt_encoder_stopping, 1);
     atomic_store(&prt_encoder_wanted, 1);
     prt_futex_wake(&prt_encoder_word);
 
-    (void) clock_gettime(CLOCK_REALTIME, &ts);
-    ts.tv_sec += PRT_ENCODER_STOP;
+    (void) pthread_mutex_lock(&prt_encoder_mutex);
 
-    (void) pthread_timedjoin_np(prt_encoder_thread, NULL, &ts);
+    if (prt_encoder_job) {
+        atomic_store(&prt_encoder_job->cancelled, 1);
+    }
+
+    (void) pthread_mutex_unlock(&prt_encoder_mutex);
+
+    until = prt_clock(CLOCK_REALTIME) + PRT_ENCODER_STOP;
+    ts.tv_sec = (time_t) (until / PRT_SEC);
+    ts.tv_nsec = (long) (until % PRT_SEC);
+
+    if (pthread_timedjoin_np(prt_encoder_thread, NULL, &ts) != 0) {
+        return -1;
+    }
 
     prt_encoder_running = 0;
+
+    return 0;
 }
 
 
@@ -125,6 +143,7 @@ prt_encoder_main(void *data)
                 continue;
             }
 
+            prt_encoder_current(job);
             prt_encode(job, symbols);
         }
 
@@ -160,12 +179,22 @@ prt_encoder_main(void *data)
 
 
 static void
+prt_encoder_current(prt_job_t *job)
+{
+    (void) pthread_mutex_lock(&prt_encoder_mutex);
+    prt_encoder_job = job;
+    (void) pthread_mutex_unlock(&prt_encoder_mutex);
+}
+
+
+static void
 prt_encode(prt_job_t *job, prt_symbols_t *symbols)
 {
     int            rc;
     prt_report_t  *report;
 
     if (symbols == NULL) {
+        prt_encoder_current(NULL);
         prt_job_fail(job, PRT_FAILED, "no memory for symbols");
         return;
     }
@@ -191,6 +220,9 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
         job->answer.status = PRT_FAILED;
         job->answer.error = job->error[0] ? job->error : "encoding failed";
     }
+
+    /* the control thread may free it from here on */
+    prt_encoder_current(NULL);
 
     job->answer.data = job->body;
 

@@ -114,7 +114,9 @@ void prt_job_fail(prt_job_t *job, prt_status_t status, const char *fmt, ...)
 /* service thread: prt_service.c */
 
 int prt_service_start(char error[PRT_ERROR_LEN]);
-void prt_service_stop(void);
+
+/* Returns -1 if a thread did not end in time. */
+int prt_service_stop(void);
 
 /* Asks all processes to follow; returns the number of the sync. */
 uint64_t prt_service_sync(void);
@@ -136,7 +138,7 @@ void prt_session_drop(prt_job_t *job);
 
 /* Takes the job over; starts the thread if need be.  Service thread only. */
 void prt_encoder_push(prt_job_t *job);
-void prt_encoder_stop(void);
+int prt_encoder_stop(void);
 
 
 #endif /* _PRT_JOB_H_INCLUDED_ */

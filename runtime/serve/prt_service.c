@@ -18,18 +18,23 @@
 #include "platform/prt_libunwind.h"
 #include "platform/prt_object.h"
 #include "serve/prt_job.h"
+#include "sources/prt_cpu.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
 
 
 #define PRT_SERVICE_STACK   (512 * 1024)   /* bytes */
-#define PRT_STOP_TIMEOUT    2              /* s, for a thread to end */
+
+/* for a thread to end; nginx kills a worker that takes 1.5 s for TERM */
+#define PRT_STOP_TIMEOUT    1              /* s */
 
 
 static void *prt_service_main(void *data);
 static uint64_t prt_service_jobs(prt_job_t **jobs);
 static void prt_service_follow(void);
 static void prt_service_gauges(void);
+static void prt_service_forked(void);
+static void prt_service_once(void);
 static unsigned prt_service_demand(unsigned profile);
 
 
@@ -49,6 +54,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     size_t                   size;
     unsigned                 i, n;
     const prt_table_spec_t  *specs;
+    static pthread_once_t    once = PTHREAD_ONCE_INIT;
 
     if (prt_process.started) {
         snprintf(error, PRT_ERROR_LEN, "already started");
@@ -133,6 +139,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 
     prt_process.started = 1;
 
+    (void) pthread_once(&once, prt_service_once);
+
     return 0;
 
 stopped:
@@ -156,6 +164,13 @@ failed:
 }
 
 
+static void
+prt_service_once(void)
+{
+    (void) pthread_atfork(NULL, NULL, prt_service_forked);
+}
+
+
 void
 prt_stop(void)
 {
@@ -168,7 +183,16 @@ prt_stop(void)
 
     prt_process.started = 0;
 
-    prt_service_stop();
+    if (prt_service_stop() != 0) {
+
+        /*
+         * A thread of ours is still at work and may write into the slot: it
+         * stays taken until the process ends, which it is about to do
+         */
+
+        prt_cpu_source.stop();
+        return;
+    }
 
     for (i = 0; i < prt_nprofiles; i++) {
         prt_profiles[i].source->stop();
@@ -193,11 +217,11 @@ prt_others_remain(void)
     uint64_t       owner;
     prt_region_t  *region;
 
-    region = prt_process.region;
-
-    if (region == NULL) {
+    if (!prt_process.started) {
         return 0;
     }
+
+    region = prt_process.region;
 
     /* when all end, those of the newest generation are ending too */
 
@@ -252,10 +276,11 @@ prt_service_start(char error[PRT_ERROR_LEN])
 }
 
 
-void
+int
 prt_service_stop(void)
 {
-    struct timespec  ts;
+    void             *stuck;
+    struct timespec   ts;
 
     atomic_store(&prt_process.stopping, 1);
     prt_futex_wake(&prt_process.entry->wake);
@@ -263,13 +288,40 @@ prt_service_stop(void)
     (void) clock_gettime(CLOCK_REALTIME, &ts);
     ts.tv_sec += PRT_STOP_TIMEOUT;
 
-    (void) pthread_timedjoin_np(prt_service_thread, NULL, &ts);
+    if (pthread_timedjoin_np(prt_service_thread, &stuck, &ts) != 0 || stuck) {
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/*
+ * A child of fork() that goes on in the same program: it has our memory, but
+ * none of our threads and timers, and the slot is its parent's.
+ */
+
+static void
+prt_service_forked(void)
+{
+    unsigned  i;
+
+    if (!prt_process.started) {
+        return;
+    }
+
+    prt_process.started = 0;
+
+    for (i = 0; i < prt_nprofiles; i++) {
+        prt_profiles[i].source->forked();
+    }
 }
 
 
 static void *
 prt_service_main(void *data)
 {
+    int         stuck;
     uint32_t    word;
     uint64_t    deadline, tick;
     prt_job_t  *jobs, *job, *next;
@@ -309,7 +361,7 @@ prt_service_main(void *data)
         prt_futex_wait(&prt_process.entry->wake, word, deadline);
     }
 
-    prt_encoder_stop();
+    stuck = prt_encoder_stop();
 
     job = prt_queue_take(&prt_process.submitted);
 
@@ -323,7 +375,7 @@ prt_service_main(void *data)
         prt_session_drop(job);
     }
 
-    return NULL;
+    return stuck ? &prt_process : NULL;
 }
 
 
@@ -426,9 +478,7 @@ prt_service_follow(void)
 
     prt_region_window_sweep(region, prt_process.slot);
 
-    if (prt_objects_refresh() == 1) {
-        prt_record_objects();
-    }
+    (void) prt_objects_refresh();
 
     prt_service_busy = 0;
 
@@ -438,7 +488,10 @@ prt_service_follow(void)
         prt_service_busy |= rate;
     }
 
+    prt_record_objects();
     prt_service_gauges();
+
+    atomic_store(&prt_process.entry->seen, prt_now());
 
     if (atomic_exchange(&prt_process.entry->synced, sync) == sync) {
         return;

@@ -272,7 +272,6 @@ prt_session_worker(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
     info->gauges.requests = atomic_load(&head->requests);
     info->samples = slot->counts[PRT_COUNT_SAMPLES];
     info->rate = atomic_load(&head->rate);
-    info->alive = 1;
     info->exiting = atomic_load(&entry->cycle)
                     != atomic_load(&prt_process.region->head->cycle);
     info->silent = slot->silent;
@@ -311,7 +310,7 @@ prt_session_missing(prt_job_t *job)
             return 0;
         }
 
-        if (len < sizeof(text) - 32) {
+        if (len < sizeof(text) - 64) {
             len += (size_t) snprintf(text + len, sizeof(text) - len,
                                      "%sworker %d (pid %d)", len ? ", " : "",
                                      atomic_load(&entry->worker),
@@ -319,7 +318,14 @@ prt_session_missing(prt_job_t *job)
         }
     }
 
-    if (job->target.pid != PRT_ANY) {
+    if (len >= sizeof(text) - 64) {
+        strcpy(text + len, ", ...");
+    }
+
+    if (job->target.pid == PRT_ANY && job->target.worker == PRT_ANY) {
+        prt_job_fail(job, PRT_FAILED, "no process is ready to be profiled");
+
+    } else if (job->target.pid != PRT_ANY) {
         prt_job_fail(job, PRT_NOT_FOUND, "No process with pid %d here; there "
                      "are: %s", (int) job->target.pid, text);
     } else {

@@ -25,14 +25,18 @@
 /* slots' transient stacks are forgotten between windows above this use */
 #define PRT_CPU_FORGET  25                 /* percent */
 
+#define PRT_CPU_QUIET   100                /* times 0.1 ms, for a last handler */
+
 
 static int prt_cpu_start(unsigned table, char error[PRT_ERROR_LEN]);
 static void prt_cpu_sync(unsigned rate);
 static void prt_cpu_stop(void);
+static void prt_cpu_forked(void);
 static int prt_cpu_take_signal(void);
 static void prt_cpu_handler(int signo, siginfo_t *info, void *context);
 static void prt_cpu_set(prt_thread_t *thread);
 static void prt_cpu_forget(void);
+static int prt_cpu_quiet(void);
 static clockid_t prt_cpu_clock(pid_t tid);
 static uint64_t prt_cpu_random(void);
 
@@ -40,7 +44,8 @@ static uint64_t prt_cpu_random(void);
 const prt_source_t  prt_cpu_source = {
     prt_cpu_start,
     prt_cpu_sync,
-    prt_cpu_stop
+    prt_cpu_stop,
+    prt_cpu_forked
 };
 
 
@@ -137,6 +142,16 @@ prt_cpu_stop(void)
 
         (void) sigaction(SIGPROF, &action, NULL);
     }
+
+    (void) prt_cpu_quiet();
+}
+
+
+static void
+prt_cpu_forked(void)
+{
+    atomic_store(&prt_cpu_rate, 0);
+    atomic_store(&prt_cpu_inside, 0);
 }
 
 
@@ -275,17 +290,19 @@ prt_cpu_tail(prt_thread_t *thread)
     uint64_t    period, now, due, ticks, frames[PRT_STACK_MAX + 2], values[2];
     prt_regs_t  regs;
 
+    atomic_fetch_add(&prt_cpu_inside, 1);
+
     period = atomic_load(&thread->period);
     now = prt_clock(CLOCK_THREAD_CPUTIME_ID);
+    ticks = atomic_load(&thread->ticks);
+    due = 0;
 
-    if (period == 0 || now < thread->first) {
-        return;
+    if (period != 0 && now >= thread->first) {
+        due = 1 + (now - thread->first) / period;
     }
 
-    due = 1 + (now - thread->first) / period;
-    ticks = atomic_load(&thread->ticks);
-
     if (due <= ticks) {
+        atomic_fetch_sub(&prt_cpu_inside, 1);
         return;
     }
 
@@ -301,6 +318,8 @@ prt_cpu_tail(prt_thread_t *thread)
 
     prt_slot_count(&prt_slot, PRT_COUNT_SAMPLES, values[0]);
     prt_slot_count(&prt_slot, PRT_COUNT_CPU, values[1]);
+
+    atomic_fetch_sub(&prt_cpu_inside, 1);
 }
 
 
@@ -371,27 +390,36 @@ prt_cpu_set(prt_thread_t *thread)
 static void
 prt_cpu_forget(void)
 {
-    unsigned                 i, n;
+    unsigned                 n;
     const prt_table_spec_t  *specs;
 
-    if (prt_slot_used(&prt_slot) < PRT_CPU_FORGET) {
+    if (prt_slot_used(&prt_slot) < PRT_CPU_FORGET || !prt_cpu_quiet()) {
         return;
-    }
-
-    /* a last handler may be at work, even stopped by a debugger */
-
-    for (i = 0; atomic_load(&prt_cpu_inside) != 0; i++) {
-
-        if (i == 100) {
-            return;
-        }
-
-        (void) usleep(100);
     }
 
     specs = prt_profile_tables(&n);
 
     prt_slot_forget(&prt_slot, specs);
+}
+
+
+/* No handler is at work; the last one may be held up, even by a debugger. */
+
+static int
+prt_cpu_quiet(void)
+{
+    unsigned  i;
+
+    for (i = 0; atomic_load(&prt_cpu_inside) != 0; i++) {
+
+        if (i == PRT_CPU_QUIET) {
+            return 0;
+        }
+
+        (void) usleep(100);
+    }
+
+    return 1;
 }
 
 

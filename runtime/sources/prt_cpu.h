@@ -32,7 +32,8 @@ void prt_cpu_detach(prt_thread_t *thread);
 /*
  * The calling thread ends.  The kernel looks at its timer at a tick only, so
  * up to a whole tick (4 ms at 250 Hz) of what it used was not sampled, which
- * for a thread of 20 ms is a tenth; it is counted here.
+ * for a thread of 20 ms is a tenth; it is counted here.  With SIGPROF blocked
+ * and prt_threads_lock() held.
  */
 void prt_cpu_tail(prt_thread_t *thread);
 

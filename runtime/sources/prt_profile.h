@@ -36,6 +36,9 @@ typedef struct {
 
     /* in prt_stop(), on the control thread; the service thread has ended */
     void                 (*stop)(void);
+
+    /* in a child of fork(), which has none of the threads and timers */
+    void                 (*forked)(void);
 } prt_source_t;
 
 

@@ -80,7 +80,7 @@ void
 prt_record_objects(void)
 {
     unsigned             i, k, n;
-    uint32_t             count;
+    uint32_t             count, lost;
     uint64_t             lo, hi;
     const prt_map_t     *map;
     const prt_object_t  *object;
@@ -89,11 +89,19 @@ prt_record_objects(void)
     map = prt_map_acquire();
     n = prt_map_count(map);
 
+    if (prt_map_serial(map) + 1 == atomic_load(&prt_slot.head->map)) {
+        prt_map_release();
+        return;
+    }
+
+    atomic_store(&prt_slot.head->map, prt_map_serial(map) + 1);
+    lost = 0;
+
     for (i = 0; i < n; i++) {
         object = prt_map_object(map, i);
         count = atomic_load(&prt_slot.head->nobjects);
 
-        if (object->nsegments == 0 || count == PRT_OBJECTS_MAX) {
+        if (object->nsegments == 0) {
             continue;
         }
 
@@ -104,6 +112,11 @@ prt_record_objects(void)
         }
 
         if (k < count) {
+            continue;
+        }
+
+        if (count == PRT_OBJECTS_MAX) {
+            lost++;
             continue;
         }
 
@@ -143,6 +156,8 @@ prt_record_objects(void)
 
         atomic_store(&prt_slot.head->nobjects, count + 1);
     }
+
+    atomic_store(&prt_slot.head->objects_lost, lost);
 
     prt_map_release();
 }

@@ -59,8 +59,8 @@ void prt_record(unsigned table, const uint64_t *frames, unsigned n,
     uint32_t labels, const uint64_t *values);
 
 /*
- * Writes into the slot where objects lie that it does not know yet; after
- * prt_objects_refresh(), on one thread at a time.
+ * Writes into the slot where objects lie that it does not know yet, by the
+ * last prt_objects_refresh(), whoever called that.  On one thread at a time.
  */
 void prt_record_objects(void);
 

@@ -25,6 +25,7 @@
 static int prt_thread_source_start(unsigned table, char error[PRT_ERROR_LEN]);
 static void prt_thread_source_sync(unsigned rate);
 static void prt_thread_source_stop(void);
+static void prt_thread_source_forked(void);
 
 static int prt_thread_hook_create(pthread_t *thread,
     const pthread_attr_t *attr, void *(*start)(void *), void *arg);
@@ -40,7 +41,8 @@ static void prt_thread_exit(void *data);
 static void prt_thread_enter(prt_thread_t *thread);
 static prt_thread_t *prt_thread_take(void);
 static void prt_thread_bounds(prt_stack_bounds_t *bounds);
-static void prt_thread_look(pid_t tid);
+static void prt_thread_look(pid_t tid, int blocks);
+static int prt_thread_exists(pid_t tid);
 static void prt_thread_look_bounds(prt_thread_t *thread);
 static int prt_thread_blocks(pid_t tid);
 static ssize_t prt_thread_read(pid_t tid, const char *name, char *text,
@@ -50,7 +52,8 @@ static ssize_t prt_thread_read(pid_t tid, const char *name, char *text,
 const prt_source_t  prt_thread_source = {
     prt_thread_source_start,
     prt_thread_source_sync,
-    prt_thread_source_stop
+    prt_thread_source_stop,
+    prt_thread_source_forked
 };
 
 
@@ -81,13 +84,21 @@ static pthread_mutex_t  prt_threads_mutex = PTHREAD_MUTEX_INITIALIZER;
 static int
 prt_thread_source_start(unsigned table, char error[PRT_ERROR_LEN])
 {
+    unsigned       i;
     prt_thread_t  *thread;
 
     prt_thread_table = table;
 
-    /* the parent's list came along through fork() */
+    /* threads of a run before this one are found again by a scan */
 
-    memset(prt_threads, 0, sizeof(prt_threads));
+    prt_threads_lock();
+
+    for (i = 0; i < PRT_THREADS_MAX; i++) {
+        prt_cpu_detach(&prt_threads[i]);
+        atomic_store(&prt_threads[i].state, PRT_THREAD_FREE);
+    }
+
+    prt_threads_unlock();
 
     thread = prt_thread_take();
     prt_thread_enter(thread);
@@ -124,7 +135,22 @@ prt_thread_source_stop(void)
 }
 
 
-/* A hook: allocates nothing and keeps errno. */
+static void
+prt_thread_source_forked(void)
+{
+    prt_thread_source_stop();
+
+    memset(prt_threads, 0, sizeof(prt_threads));
+
+    /* another thread of the parent may have held it */
+    prt_threads_mutex = (pthread_mutex_t) PTHREAD_MUTEX_INITIALIZER;
+}
+
+
+/*
+ * A hook: allocates nothing of its own and keeps errno.  libunwind may carry
+ * on here, where the caller is about to allocate a stack anyway.
+ */
 
 static int
 prt_thread_hook_create(pthread_t *id, const pthread_attr_t *attr,
@@ -256,12 +282,17 @@ prt_thread_exit(void *data)
     sigaddset(&set, SIGPROF);
     (void) pthread_sigmask(SIG_BLOCK, &set, NULL);
 
-    prt_cpu_tail(thread);
-
     prt_threads_lock();
 
-    prt_cpu_detach(thread);
-    atomic_store(&thread->state, PRT_THREAD_FREE);
+    /* the list may have been begun anew since this thread started */
+
+    if (atomic_load(&thread->state) == PRT_THREAD_RUNNING
+        && thread->tid == (pid_t) syscall(SYS_gettid))
+    {
+        prt_cpu_tail(thread);
+        prt_cpu_detach(thread);
+        atomic_store(&thread->state, PRT_THREAD_FREE);
+    }
 
     prt_threads_unlock();
 }
@@ -406,26 +437,44 @@ void
 prt_threads_scan(void)
 {
     DIR            *dir;
-    unsigned        i;
+    unsigned        i, n;
     prt_thread_t   *thread;
     struct dirent  *entry;
+
+    /* of the service thread alone */
+    static pid_t    tids[PRT_THREADS_MAX];
+    static uint8_t  blocks[PRT_THREADS_MAX];
 
     dir = opendir("/proc/self/task");
     if (dir == NULL) {
         return;
     }
 
+    /* threads that start and end wait for the lock, so files are read before */
+
+    for (n = 0; n < PRT_THREADS_MAX && (entry = readdir(dir)) != NULL; ) {
+
+        if (entry->d_name[0] != '.') {
+            tids[n] = (pid_t) strtol(entry->d_name, NULL, 10);
+            blocks[n] = (uint8_t) prt_thread_blocks(tids[n]);
+            n++;
+        }
+    }
+
+    (void) closedir(dir);
+
     prt_threads_lock();
 
     for (i = 0; i < PRT_THREADS_MAX; i++) {
-        prt_threads[i].seen = 0;
+        thread = prt_threads_get(i);
+
+        if (thread) {
+            thread->seen = 0;
+        }
     }
 
-    while ((entry = readdir(dir)) != NULL) {
-
-        if (entry->d_name[0] != '.') {
-            prt_thread_look((pid_t) atoi(entry->d_name));
-        }
+    for (i = 0; i < n; i++) {
+        prt_thread_look(tids[i], blocks[i]);
     }
 
     for (i = 0; i < PRT_THREADS_MAX; i++) {
@@ -433,20 +482,20 @@ prt_threads_scan(void)
 
         /* ended in a way that ran no cleanup */
 
-        if (thread && !thread->seen && thread->tid != 0) {
+        if (thread && !thread->seen && n < PRT_THREADS_MAX
+            && !prt_thread_exists(thread->tid))
+        {
             prt_cpu_detach(thread);
             atomic_store(&thread->state, PRT_THREAD_FREE);
         }
     }
 
     prt_threads_unlock();
-
-    (void) closedir(dir);
 }
 
 
 static void
-prt_thread_look(pid_t tid)
+prt_thread_look(pid_t tid, int blocks)
 {
     unsigned       i, starting;
     prt_thread_t  *thread;
@@ -463,7 +512,7 @@ prt_thread_look(pid_t tid)
                 prt_thread_look_bounds(thread);
             }
 
-            if (!prt_thread_blocks(tid)) {
+            if (!blocks) {
                 thread->deaf = 0;
 
             } else if (thread->deaf < 2) {
@@ -489,11 +538,20 @@ prt_thread_look(pid_t tid)
     thread->tid = tid;
     thread->scanned = 1;
     thread->seen = 1;
-    thread->deaf = prt_thread_blocks(tid);
+    thread->deaf = (uint8_t) blocks;
 
     prt_thread_look_bounds(thread);
 
     atomic_store(&thread->state, PRT_THREAD_RUNNING);
+}
+
+
+/* It may have started after the list of tasks was read. */
+
+static int
+prt_thread_exists(pid_t tid)
+{
+    return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
 }
 
 

@@ -48,10 +48,11 @@ typedef struct {
     _Atomic uint64_t     ticks;            /* taken since the timer was armed */
     uint64_t             first;            /* its first expiry, by the thread's clock */
 
-    unsigned             own:1;            /* the profiler's: in nobody's profile */
-    unsigned             deaf:2;           /* looks in a row that found SIGPROF blocked */
-    unsigned             scanned:1;        /* found in /proc, not by a hook */
-    unsigned             seen:1;
+    /* bytes of their own: not all are written under the lock */
+    uint8_t              own;              /* the profiler's: in nobody's profile */
+    uint8_t              deaf;             /* looks in a row that found SIGPROF blocked */
+    uint8_t              scanned;          /* found in /proc, not by a hook */
+    uint8_t              seen;
 } prt_thread_t;
 
 

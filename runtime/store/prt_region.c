@@ -21,6 +21,9 @@
 #define PRT_REGION_HEAD   (1024 * 1024)    /* bytes before the first slot */
 #define PRT_REGION_SPARE  8                /* slots beside two for each worker */
 
+/* nobody knows, e.g. because this process has no descriptor left to look */
+#define PRT_BIRTH_UNKNOWN  UINT64_MAX
+
 #define prt_generation(word)  ((uint32_t) ((word) >> 32))
 #define prt_owner(generation, low)                                            \
     ((uint64_t) (generation) << 32 | (uint32_t) (low))
@@ -149,7 +152,7 @@ prt_region_claim(prt_region_t *region, size_t size, int worker,
     char error[PRT_ERROR_LEN])
 {
     unsigned      i, n, best;
-    uint64_t      owner, last, oldest, start;
+    uint64_t      owner, last, oldest, seen;
     prt_entry_t  *entry;
 
     n = prt_region_slots(region);
@@ -164,19 +167,19 @@ prt_region_claim(prt_region_t *region, size_t size, int worker,
             switch (prt_region_state(region, i, &owner)) {
 
             case PRT_SLOT_FREE:
-                start = 0;
+                seen = 0;
                 break;
 
             case PRT_SLOT_ENDED:
-                start = atomic_load(&region->head->entries[i].start);
+                seen = atomic_load(&region->head->entries[i].seen);
                 break;
 
             default:
                 continue;
             }
 
-            if (start < oldest) {
-                oldest = start;
+            if (seen < oldest) {
+                oldest = seen;
                 best = i;
                 last = owner;
             }
@@ -204,24 +207,27 @@ prt_region_claim(prt_region_t *region, size_t size, int worker,
 
     entry = &region->head->entries[best];
 
+    atomic_store(&entry->size, size);
+    atomic_store(&entry->seen, prt_now());
+
     if (fallocate(region->fd, FALLOC_FL_PUNCH_HOLE|FALLOC_FL_KEEP_SIZE,
                   prt_region_offset(best), PRT_MEMORY_MAX)
         == -1)
     {
         snprintf(error, PRT_ERROR_LEN, "fallocate() failed: %s",
                  strerror(errno));
+        prt_region_release(region, best);
         return -1;
     }
 
-    atomic_store(&entry->size, size);
     atomic_store(&entry->worker, worker);
     atomic_store(&entry->cycle, atomic_load(&region->head->cycle));
-    atomic_store(&entry->start, prt_now());
     atomic_store(&entry->synced, 0);
     atomic_store(&entry->waiting, 0);
 
     if (prt_region_map(region, best, &size) == NULL) {
         snprintf(error, PRT_ERROR_LEN, "mmap() failed: %s", strerror(errno));
+        prt_region_release(region, best);
         return -1;
     }
 
@@ -260,6 +266,9 @@ prt_region_publish(prt_region_t *region, unsigned slot)
     atomic_store(&entry->state,
                  prt_owner(prt_generation(atomic_load(&entry->owner)),
                            PRT_SLOT_LIVE));
+
+    /* after it: who is not in a snapshot has a later start than that */
+    atomic_store(&entry->start, prt_now());
 }
 
 
@@ -270,6 +279,7 @@ prt_region_release(prt_region_t *region, unsigned slot)
 
     entry = &region->head->entries[slot];
 
+    atomic_store(&entry->seen, prt_now());
     atomic_store(&entry->state,
                  prt_owner(prt_generation(atomic_load(&entry->owner)),
                            PRT_SLOT_ENDED));
@@ -468,7 +478,7 @@ prt_process_birth(pid_t pid)
 
     fd = open(path, O_RDONLY|O_CLOEXEC);
     if (fd == -1) {
-        return 0;
+        return errno == ENOENT || errno == ESRCH ? 0 : PRT_BIRTH_UNKNOWN;
     }
 
     n = read(fd, text, sizeof(text) - 1);
@@ -498,11 +508,19 @@ prt_process_birth(pid_t pid)
 static int
 prt_process_alive(pid_t pid, uint64_t birth)
 {
+    uint64_t  now;
+
     if (kill(pid, 0) == -1 && errno == ESRCH) {
         return 0;
     }
 
+    if (birth == 0 || birth == PRT_BIRTH_UNKNOWN) {
+        return 1;
+    }
+
     /* the number may be another process's by now, and a zombie has ended */
 
-    return birth == 0 || prt_process_birth(pid) == birth;
+    now = prt_process_birth(pid);
+
+    return now == birth || now == PRT_BIRTH_UNKNOWN;
 }

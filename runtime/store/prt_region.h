@@ -46,7 +46,8 @@ typedef struct {
     _Atomic uint64_t     state;            /* generation << 32 | prt_slot_state_t */
     _Atomic uint64_t     birth;            /* start of the process, clock ticks since boot */
     _Atomic uint64_t     size;             /* bytes of the slot */
-    _Atomic uint64_t     start;            /* prt_now() */
+    _Atomic uint64_t     start;            /* prt_now() when it was published */
+    _Atomic uint64_t     seen;             /* prt_now() when it last followed a sync */
     _Atomic uint64_t     synced;           /* the last sync that the process followed */
     _Atomic uint32_t     wake;             /* futex of its service thread */
     _Atomic uint32_t     cycle;            /* generation of workers */
@@ -91,7 +92,7 @@ struct prt_region_s {
 
 /*
  * Takes a slot of "size" bytes for this process: one never used, or the one
- * that ended first; its memory is zeroed.  The slot is visible after
+ * whose process has been gone for the longest time; its memory is zeroed.  The slot is visible after
  * prt_region_publish().  Returns its number, or -1 with "error" filled.
  */
 int prt_region_claim(prt_region_t *region, size_t size, int worker,

@@ -77,6 +77,8 @@ typedef struct {
     _Atomic uint32_t     taken;            /* string: whose handler SIGPROF has; 0: ours */
     _Atomic uint32_t     epoch;            /* of the transient tables */
 
+    _Atomic uint64_t     map;              /* serial + 1 of the map that the list is of */
+    _Atomic uint32_t     objects_lost;     /* objects without room in the list */
     _Atomic uint32_t     nobjects;
     prt_slot_object_t    objects[PRT_OBJECTS_MAX];
 } prt_slot_head_t;

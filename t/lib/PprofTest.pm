@@ -31,6 +31,7 @@ use Exporter 'import';
 use File::Temp ();
 use HTTP::Tiny ();
 use JSON::PP ();
+use Test::More ();
 use Time::HiRes qw( sleep time );
 
 use Pprof ();
@@ -38,7 +39,7 @@ use Pprof::Process qw( wait_for free_port port_is_free pid_alive children );
 use Pprof::Proto ();
 
 our @EXPORT = qw( start_nginx check_config wait_for free_port port_is_free
-                  pid_alive children have run_command go_pprof tls_files
+                  pid_alive children have needs run_command go_pprof tls_files
                   temp_dir process_state leftovers cpu_ns fetch );
 
 # nginx runs its own path again for an upgrade, so it has to be a whole one.
@@ -63,13 +64,33 @@ sub find {
     return $program if $program =~ m{/};
 
     my ($dir) = grep { -x "$_/$program" }
-                split(/:/, $ENV{PATH}), '/usr/sbin', '/sbin';
+                split(/:/, $ENV{PATH}), '/usr/sbin', '/sbin',
+                '/usr/local/go/bin';
 
     return $dir ? "$dir/$program" : $program;
 }
 
 
 sub have { find($_[0]) =~ m{/} }
+
+
+# Programs without which the rest of a test file makes no sense: one that is
+# missing fails in CI, and skips that rest elsewhere.
+
+sub needs {
+    my @missing = grep { !have($_) } @_ or return;
+    my $test = Test::More->builder;
+
+    croak "missing: @missing" if $ENV{CI};
+
+    if ($test->current_test) {
+        $test->skip("missing: @missing");
+        $test->done_testing;
+        exit !$test->is_passing;
+    }
+
+    $test->skip_all("missing: @missing");
+}
 
 
 # A directory that workers of another user can enter, removed at the end.
@@ -436,6 +457,8 @@ sub fetch {
     my (@args) = @_;
     my $dir = temp_dir();
 
+    needs('curl');
+
     my $process = Pprof::Process->start(output => "$dir/out", command => [
         'curl', '-sS', '-D', "$dir/headers", '-o', "$dir/body",
         '--max-time', 300, @args ]);
@@ -444,7 +467,8 @@ sub fetch {
 }
 
 
-# Load of connections for seconds on a path, by wrk or, without it, by curl.
+# Load of connections for seconds on a path, by wrk or, without it and not in
+# CI, by curl.
 
 sub load {
     my ($self, $path, %opt) = @_;
@@ -452,6 +476,8 @@ sub load {
     my $connections = $opt{connections} // 8;
     my $url = $path =~ /^http/ ? $path : $self->url($path);
     my @headers = map { ('-H', $_) } @{ $opt{headers} || [] };
+
+    needs('wrk') if $ENV{CI};
 
     my @command = have('wrk')
         ? ('wrk', '-t1', "-c$connections", "-d${seconds}s", @headers, $url)
@@ -482,15 +508,15 @@ sub run_command {
 }
 
 
-# go tool pprof with these arguments; output, or undef where there is no go.
+# go tool pprof with these arguments: output, and exit code.
 
 sub go_pprof {
     my (@args) = @_;
     my $dir = temp_dir();
 
-    return undef unless have('go');
+    needs('go');
 
-    my ($code, $out) = run_command([ 'go', 'tool', 'pprof', @args ],
+    my ($code, $out) = run_command([ find('go'), 'tool', 'pprof', @args ],
         bound => 180, env => { PPROF_TMPDIR => "$dir", PPROF_BINARY_PATH => "$dir" });
 
     return wantarray ? ($out, $code) : $out;

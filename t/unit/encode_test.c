@@ -549,6 +549,11 @@ go_pprof(const uint8_t *data, size_t size, const char *options)
     FILE    *f;
     size_t   n;
 
+    if (getenv("CI") == NULL && shell("command -v go >/dev/null") != 0) {
+        print_message("go is missing\n");
+        skip();
+    }
+
     (void) snprintf(path, sizeof(path), "%s/profile", dir);
     f = fopen(path, "w");
     assert_non_null(f);

@@ -478,7 +478,6 @@ test_state(void **state)
     assert_int_equal(n, 1);
     assert_int_equal(workers[0].worker, 3);
     assert_int_equal(workers[0].pid, getpid());
-    assert_true(workers[0].alive);
     assert_false(workers[0].silent);
     assert_true(workers[0].rss > 0);
     assert_true(workers[0].age > 0);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -451,6 +452,7 @@ test_region(void **state)
     size_t          size;
     uint64_t        owner;
     prt_region_t   *region;
+    struct rlimit   limit, none;
 
     (void) state;
 
@@ -489,6 +491,18 @@ test_region(void **state)
     assert_int_equal(prt_region_state(region, (unsigned) b, &owner),
                      PRT_SLOT_LIVE);
     assert_int_equal((pid_t) (uint32_t) owner, pid);
+
+    /* who has no descriptor left to look with does not take it for dead */
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+
+    assert_int_equal(prt_region_state(region, (unsigned) b, &owner),
+                     PRT_SLOT_LIVE);
+
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -6,8 +6,8 @@
  */
 
 
-#ifndef _PRT_MAP_H_INCLUDED_
-#define _PRT_MAP_H_INCLUDED_
+#ifndef _PRT_IDMAP_H_INCLUDED_
+#define _PRT_IDMAP_H_INCLUDED_
 
 
 #include <stddef.h>
@@ -17,14 +17,14 @@
 typedef struct {
     uint64_t      key;                     /* 0: an empty place */
     uint64_t      value;
-} prt_map_pair_t;
+} prt_idmap_pair_t;
 
 
 typedef struct {
-    prt_map_pair_t  *pairs;                /* from malloc() */
+    prt_idmap_pair_t  *pairs;                /* from malloc() */
     size_t           n;
     size_t           size;                 /* a power of two */
-} prt_map_t;
+} prt_idmap_t;
 
 
 /* Of zeroed memory: an empty one. */
@@ -33,7 +33,7 @@ typedef struct {
  * Where the key's value is, until the next key is added; 0 when the key is
  * new.  NULL when memory is short.
  */
-uint64_t *prt_map_add(prt_map_t *map, uint64_t key);
+uint64_t *prt_idmap_add(prt_idmap_t *map, uint64_t key);
 
 
-#endif /* _PRT_MAP_H_INCLUDED_ */
+#endif /* _PRT_IDMAP_H_INCLUDED_ */

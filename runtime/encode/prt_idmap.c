@@ -6,34 +6,34 @@
 
 #include <stdlib.h>
 
-#include "encode/prt_map.h"
+#include "encode/prt_idmap.h"
 
 
-#define PRT_MAP_MIN  1024
+#define PRT_IDMAP_MIN  1024
 
 
-static int prt_map_grow(prt_map_t *map);
-static prt_map_pair_t *prt_map_place(const prt_map_t *map, uint64_t key);
+static int prt_idmap_grow(prt_idmap_t *map);
+static prt_idmap_pair_t *prt_idmap_place(const prt_idmap_t *map, uint64_t key);
 
 
 uint64_t *
-prt_map_add(prt_map_t *map, uint64_t key)
+prt_idmap_add(prt_idmap_t *map, uint64_t key)
 {
-    prt_map_pair_t  *pair;
+    prt_idmap_pair_t  *pair;
 
     if (map->size) {
-        pair = prt_map_place(map, key);
+        pair = prt_idmap_place(map, key);
 
         if (pair->key) {
             return &pair->value;
         }
     }
 
-    if (map->n * 2 >= map->size && prt_map_grow(map) != 0) {
+    if (map->n * 2 >= map->size && prt_idmap_grow(map) != 0) {
         return NULL;
     }
 
-    pair = prt_map_place(map, key);
+    pair = prt_idmap_place(map, key);
     pair->key = key;
     map->n++;
 
@@ -42,22 +42,22 @@ prt_map_add(prt_map_t *map, uint64_t key)
 
 
 static int
-prt_map_grow(prt_map_t *map)
+prt_idmap_grow(prt_idmap_t *map)
 {
     size_t     i;
-    prt_map_t  grown;
+    prt_idmap_t  grown;
 
     grown.n = map->n;
-    grown.size = map->size ? map->size * 2 : PRT_MAP_MIN;
+    grown.size = map->size ? map->size * 2 : PRT_IDMAP_MIN;
 
-    grown.pairs = calloc(grown.size, sizeof(prt_map_pair_t));
+    grown.pairs = calloc(grown.size, sizeof(prt_idmap_pair_t));
     if (grown.pairs == NULL) {
         return -1;
     }
 
     for (i = 0; i < map->size; i++) {
         if (map->pairs[i].key) {
-            *prt_map_place(&grown, map->pairs[i].key) = map->pairs[i];
+            *prt_idmap_place(&grown, map->pairs[i].key) = map->pairs[i];
         }
     }
 
@@ -68,8 +68,8 @@ prt_map_grow(prt_map_t *map)
 }
 
 
-static prt_map_pair_t *
-prt_map_place(const prt_map_t *map, uint64_t key)
+static prt_idmap_pair_t *
+prt_idmap_place(const prt_idmap_t *map, uint64_t key)
 {
     size_t    i;
     uint64_t  hash;

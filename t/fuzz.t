@@ -1,0 +1,147 @@
+
+# Copyright (C) the maintainers of nginx pprof
+
+# The parsers of outside input take what comes: each fuzzer for some seconds
+# (FUZZ_SECONDS) from a fixed seed, beginning with small real objects.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use MIME::Base64 qw( encode_base64 );
+use PprofTest;
+use Test::More;
+
+use constant EHFRAME_VADDR => 0x1000;      # as in t/unit/fuzz_ehframe.c
+
+needs('clang', 'cc', 'ld', 'readelf', 'objcopy');
+
+my $seconds = $ENV{FUZZ_SECONDS} || 15;
+my $dir = temp_dir();
+
+my %seeds = (ehframe => \&ehframe_seeds, symbol => \&symbol_seeds);
+
+
+sub run {
+    my ($code, $out) = run_command([ @_ ], bound => 300);
+
+    return $out if defined $code && $code == 0;
+    die "@_: " . ($code // 'takes too long') . "\n$out";
+}
+
+
+# .eh_frame_hdr and .eh_frame of small programs and of hand-written assembly,
+# linked to where the fuzzer has them, before the code.
+
+sub ehframe_seeds {
+    my ($corpus) = @_;
+    my @objects = glob "$Pprof::Build/obj/encode/*.o";
+
+    if (-e (my $archive = glob '/usr/lib/*/libcrypto.a')) {
+        for my $member (grep { /(?:aesni|sha1|mont|poly1305)-?[^\/]*x86_64|x86_64-mont/ }
+                        split /\n/, run('ar', 't', $archive))
+        {
+            run('ar', 'x', '--output', "$dir", $archive, $member);
+            push @objects, "$dir/$member";
+        }
+    }
+
+    PprofTest::spew("$dir/ehframe.ld", sprintf <<'EOC', EHFRAME_VADDR);
+SECTIONS
+{
+    . = %#x;
+    .eh_frame_hdr : { *(.eh_frame_hdr) }
+    .eh_frame : { *(.eh_frame) }
+    . = 0x10000;
+    .text : { *(.text .text.*) }
+}
+EOC
+
+    for my $object (@objects) {
+        (my $name = $object) =~ s{.*/|\.o$}{}g;
+
+        run('ld', '-e', '0', '--eh-frame-hdr', '--unresolved-symbols=ignore-all',
+            '-T', "$dir/ehframe.ld", '-o', "$dir/linked", $object);
+
+        my %section = map { $_ => section("$dir/linked", $_) }
+                      '.eh_frame_hdr', '.eh_frame';
+        my ($hdr, $frame) = @section{'.eh_frame_hdr', '.eh_frame'};
+        next unless $hdr && $frame;
+
+        my $head = $frame->{vaddr} - EHFRAME_VADDR;
+        my $pad = "\0" x ($head - length $hdr->{bytes});
+
+        PprofTest::spew("$corpus/$name", pack('Cv', 0, $head) . $hdr->{bytes}
+                        . $pad . $frame->{bytes});
+    }
+}
+
+
+sub section {
+    my ($file, $name) = @_;
+
+    my ($vaddr, $offset, $size) = map { hex }
+        run('readelf', '-SW', $file)
+        =~ /\] \Q$name\E\s+\S+\s+([0-9a-f]+)\s+([0-9a-f]+)\s+([0-9a-f]+)/
+        or return undef;
+
+    return { vaddr => $vaddr,
+             bytes => substr PprofTest::slurp($file), $offset, $size };
+}
+
+
+# Small programs with debug info of both versions, stripped, compressed.
+
+sub symbol_seeds {
+    my ($corpus) = @_;
+    my $source = "$dir/seed.c";
+
+    PprofTest::spew($source, <<'EOC');
+static inline __attribute__((always_inline)) int twice(int n) { return 2 * n; }
+static __attribute__((noinline)) int leaf(volatile int *n) { return twice(*n) + *n; }
+int puts(const char *text);
+int main(int argc, char **argv) { return leaf(&argc) + puts(argv[0]); }
+EOC
+
+    my @cc = ('cc', '-O1', '-nostartfiles', '-Wl,-e,main', '-Wl,--build-id',
+              $source, '-o');
+
+    run(@cc, "$corpus/dwarf5", '-gdwarf-5');
+    run(@cc, "$corpus/dwarf4", '-gdwarf-4');
+    run(@cc, "$corpus/compressed", '-g', '-gz=zlib');
+    run(@cc, "$corpus/shared", '-g', '-shared', '-fPIC');
+    run('objcopy', '--strip-all', "$corpus/dwarf5", "$corpus/stripped");
+    run('objcopy', '--only-keep-debug', "$corpus/dwarf5", "$corpus/debug");
+}
+
+
+run('make', '-s', '-C', $Pprof::Root, "BUILD=$Pprof::Build", 'fuzz');
+
+for my $source (glob "$Pprof::Root/t/unit/fuzz_*.c") {
+    my ($name) = $source =~ /fuzz_(\w+)\.c$/;
+    my $corpus = "$dir/$name";
+
+    mkdir $corpus;
+    $seeds{$name}->($corpus) if $seeds{$name};
+
+    my $n = () = glob "$corpus/*";
+    cmp_ok($n, '>', 0, "$name: seeds, $n of them");
+
+    my ($code, $out) = run_command([ "$Pprof::Build/fuzz/$name", '-seed=1',
+        "-max_total_time=$seconds", '-timeout=10', '-rss_limit_mb=2048',
+        '-max_len=65536', '-print_final_stats=1', "-artifact_prefix=$dir/found-",
+        $corpus ], bound => $seconds + 120);
+
+    is($code, 0, "$name: nothing found") or diag substr $out, -6000;
+
+    for my $found (glob "$dir/found-*") {
+        diag "$name: the input, base64:\n"
+             . encode_base64(substr PprofTest::slurp($found), 0, 8192);
+        unlink $found;
+    }
+
+    my ($runs) = $out =~ /number_of_executed_units:\s+(\d+)/;
+    cmp_ok($runs // 0, '>', 10 * $n, "$name: " . ($runs // 'no') . ' runs');
+}
+
+done_testing();
