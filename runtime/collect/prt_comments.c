@@ -194,7 +194,17 @@ prt_comment_cpu(prt_merge_t *merge,
 
     /* what one sample stands for: another window may have wanted a higher rate */
 
-    period = samples ? cpu / samples : PRT_SEC / rate;
+    sampled = rate;
+
+    for (i = 0; i < end->n; i++) {
+        n = atomic_load(&end->slots[i].memory.head->rate);
+
+        if (n > sampled && n <= PRT_CPU_RATE_MAX) {
+            sampled = n;
+        }
+    }
+
+    period = samples ? cpu / samples : PRT_SEC / sampled;
     period = period ? period : 1;
 
     merge->report.period = (int64_t) period;

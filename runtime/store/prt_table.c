@@ -117,8 +117,10 @@ prt_table_row(prt_table_t *table, uint32_t stack, uint32_t labels,
                              &table->head->count, &count, mine + 1,
                              memory_order_relaxed, memory_order_relaxed));
 
+                /* whoever reads the key has to find the stack as well */
+
                 atomic_store_explicit(prt_table_at(table, mine), key,
-                                      memory_order_relaxed);
+                                      memory_order_release);
             }
 
             expected = 0;
@@ -189,7 +191,7 @@ prt_table_key(const prt_table_t *table, uint32_t i, uint32_t *stack,
 {
     uint64_t  key;
 
-    key = atomic_load_explicit(prt_table_at(table, i), memory_order_relaxed);
+    key = atomic_load_explicit(prt_table_at(table, i), memory_order_acquire);
 
     *stack = (uint32_t) ((key & ~PRT_KEY_SET) >> 32);
     *labels = (uint32_t) key;
