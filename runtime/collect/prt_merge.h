@@ -2,9 +2,7 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * The difference of two snapshots of all slots, as a report.  Addresses become
- * canonical here: an object's base is derived from its build ID, not from
- * where the loader put it.
+ * The difference of two snapshots of all slots, as a report.
  */
 
 
