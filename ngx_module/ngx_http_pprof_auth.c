@@ -51,6 +51,17 @@ ngx_http_pprof_bearer(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
+        /* who writes these does not mean a password that reads so */
+
+        if (value[i].data[0] == '$' || ngx_strcmp(value[i].data, "off") == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid token %ui in \"pprof_bearer\" "
+                               "directive, it takes neither variables nor "
+                               "\"off\"; inherited tokens are replaced by "
+                               "others, or not served with \"pprof off\"", i);
+            return NGX_CONF_ERROR;
+        }
+
         rc = ngx_http_pprof_bearer_add(cf, plcf, value[i].data, value[i].len);
 
         if (rc == NGX_ERROR) {
@@ -223,7 +234,8 @@ ngx_http_pprof_bearer_parse(ngx_conf_t *cf, ngx_http_pprof_loc_conf_t *plcf,
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid token in line %ui of "
                                "\"pprof_bearer_file\" \"%V\", it must be "
-                               "printable ASCII characters without spaces",
+                               "printable ASCII characters without spaces "
+                               "(a comment has a line of its own)",
                                line, name);
             return NGX_ERROR;
         }

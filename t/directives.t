@@ -102,6 +102,10 @@ my @bad = (
     [ http('pprof_bearer a; pprof_bearer b;'),
       '"pprof_bearer" directive is duplicate in ' ],
     [ http('pprof_bearer;'), 'invalid number of arguments in "pprof_bearer"' ],
+    [ http('pprof_bearer off;'),
+      'invalid token 1 in "pprof_bearer" directive, it takes neither ' ],
+    [ http('pprof_bearer good $token;'),
+      'invalid token 2 in "pprof_bearer" directive, it takes neither ' ],
 
     [ http("pprof_bearer_file $dir/missing;"),
       '/missing" of "pprof_bearer_file" failed (2: No such file' ],

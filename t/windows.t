@@ -186,6 +186,24 @@ for my $how (qw(spin sleep)) {
 }
 
 
+# after a reload: who ended before the window has no part in it
+
+{
+    my %old = map { $_ => 1 } $nginx->worker_pids;
+
+    $nginx->hosted('/burn?ms=300');
+    $nginx->reload;
+
+    ok(wait_for(sub { !grep { pid_alive($_) } keys %old }, 60),
+       'reload: the old ones ended');
+
+    my $p = parsed(window('seconds=0.3'), 'reload');
+
+    ok((grep { $_ eq 'processes: 2' } $p->comments), 'reload: two processes');
+    is_deeply([ grep { /ended/ } $p->comments ], [], 'reload: none that ended');
+}
+
+
 # quit in a window: the answer so far
 
 {

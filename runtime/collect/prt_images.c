@@ -53,9 +53,9 @@ _Static_assert(sizeof(prt_images_names) / sizeof(char *)
 int
 prt_images_of(prt_images_t *images, const prt_slot_t *slot)
 {
-    int                        i, k, covered;
-    size_t                     image;
-    uint32_t                   n;
+    int                   i, k, covered;
+    size_t                image;
+    uint32_t              n;
     prt_images_object_t  *object;
     prt_slot_object_t     shared;
 
