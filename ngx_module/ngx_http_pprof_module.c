@@ -44,8 +44,6 @@ static char *ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd,
 static ngx_int_t ngx_http_pprof_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_pprof_init_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_pprof_hidden_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_count_handler(ngx_http_request_t *r);
-static void ngx_http_pprof_count_cleanup(void *data);
 static void ngx_http_pprof_gauges(prt_gauges_t *gauges);
 
 
@@ -149,10 +147,6 @@ ngx_module_t  ngx_http_pprof_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
-
-
-/* Main requests in flight; written by the event loop, read by any thread. */
-static volatile ngx_uint_t  ngx_http_pprof_requests;
 
 
 static void *
@@ -396,13 +390,6 @@ ngx_http_pprof_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_POST_READ_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_pprof_count_handler;
-
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
     if (h == NULL) {
         return NGX_ERROR;
@@ -447,48 +434,40 @@ ngx_http_pprof_hidden_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_pprof_count_handler(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t  *cln;
-
-    cln = ngx_pool_cleanup_add(r->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    cln->handler = ngx_http_pprof_count_cleanup;
-
-    ngx_http_pprof_requests++;
-
-    return NGX_DECLINED;
-}
-
-
-static void
-ngx_http_pprof_count_cleanup(void *data)
-{
-    ngx_http_pprof_requests--;
-}
-
+/*
+ * On the service thread, not synchronised with the event loop: off by one at
+ * worst.  The arrays live as long as the cycle, and nothing behind them is
+ * followed but the read events, which do as well.  Counting requests where
+ * they begin and end would cost each of them more than all the rest of the
+ * module.
+ */
 
 static void
 ngx_http_pprof_gauges(prt_gauges_t *gauges)
 {
-    ngx_cycle_t  *cycle;
-
-    /* not synchronised with the event loop: off by one at worst */
+    ngx_uint_t         i;
+    ngx_cycle_t       *cycle;
+    ngx_connection_t  *c;
 
     cycle = (ngx_cycle_t *) ngx_cycle;
 
-    if (cycle->connection_n > cycle->free_connection_n) {
-        gauges->connections = cycle->connection_n - cycle->free_connection_n;
+    for (i = 0; i < cycle->connection_n; i++) {
+        c = &cycle->connections[i];
 
-    } else {
-        gauges->connections = 0;
+        if (c->fd == (ngx_socket_t) -1 || c->read == NULL || c->read->accept
+            || c->read->channel)
+        {
+            continue;
+        }
+
+        gauges->connections++;
+
+        /* a client's connection that does not wait for its next request */
+
+        if (c->listening && !c->reusable) {
+            gauges->requests++;
+        }
     }
-
-    gauges->requests = ngx_http_pprof_requests;
 }
 
 

@@ -72,7 +72,7 @@ PRT_EXPORT void prt_region_destroy(prt_region_t *region);
 
 typedef struct {
     uint64_t               connections;   /* open at this moment */
-    uint64_t               requests;      /* in flight at this moment */
+    uint64_t               requests;      /* connections that are serving one */
 } prt_gauges_t;
 
 

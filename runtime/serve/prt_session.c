@@ -319,7 +319,7 @@ prt_session_missing(prt_job_t *job)
     }
 
     if (len >= sizeof(text) - 64) {
-        strcpy(text + len, ", ...");
+        memcpy(text + len, ", ...", sizeof(", ..."));
     }
 
     if (job->target.pid == PRT_ANY && job->target.worker == PRT_ANY) {
