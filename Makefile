@@ -135,6 +135,12 @@ lint: module $(BUILD)/profile.pb-c.h
 	          -D_GNU_SOURCE -Iruntime -I$(BUILD) -Ingx_module $(NGINX_INCS)
 
 
+# ns per frame and sample; gperftools beside it, where it is installed
+
+$(BUILD)/bench_unwind: tools/bench_unwind.c $(OBJS)
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -o $@ $< $(OBJS) $(PRT_LIBS)
+
+
 # parsers of outside input
 
 FUZZERS   := $(patsubst t/unit/fuzz_%.c,$(BUILD)/fuzz/%, \
