@@ -149,6 +149,11 @@ ngx_module_t  ngx_http_pprof_module = {
 };
 
 
+/* the worker's own; the number is 0 until they are there */
+static ngx_connection_t     *ngx_http_pprof_connections;
+static volatile ngx_uint_t   ngx_http_pprof_connection_n;
+
+
 static void *
 ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
 {
@@ -410,6 +415,10 @@ ngx_http_pprof_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ngx_http_pprof_connections = cycle->connections;
+    ngx_memory_barrier();
+    ngx_http_pprof_connection_n = cycle->connection_n;
+
     return ngx_http_pprof_job_init(cycle);
 }
 
@@ -445,17 +454,24 @@ ngx_http_pprof_hidden_handler(ngx_http_request_t *r)
 static void
 ngx_http_pprof_gauges(prt_gauges_t *gauges)
 {
-    ngx_uint_t         i;
-    ngx_cycle_t       *cycle;
+    ngx_uint_t         i, n;
+    ngx_event_t       *rev;
     ngx_connection_t  *c;
 
-    cycle = (ngx_cycle_t *) ngx_cycle;
+    /* the runtime starts before the event module has made them */
 
-    for (i = 0; i < cycle->connection_n; i++) {
-        c = &cycle->connections[i];
+    n = ngx_http_pprof_connection_n;
+    ngx_memory_barrier();
 
-        if (c->fd == (ngx_socket_t) -1 || c->read == NULL || c->read->accept
-            || c->read->channel)
+    for (i = 0; i < n; i++) {
+        c = &ngx_http_pprof_connections[i];
+
+        /* one that is being taken into use has none for a moment */
+
+        rev = *(ngx_event_t *volatile *) &c->read;
+
+        if (c->fd == (ngx_socket_t) -1 || rev == NULL || rev->accept
+            || rev->channel)
         {
             continue;
         }

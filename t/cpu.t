@@ -58,8 +58,7 @@ sub sampling {
 
 
 # A profile over a window in which all of @paths are at work from its beginning
-# to its end: the profile, and the CPU time that the scheduler counted meanwhile,
-# as ns for each second.
+# to its end: the profile, and the CPU time that the scheduler counted meanwhile.
 
 sub measure {
     my ($args, $workers, @paths) = @_;
@@ -82,9 +81,14 @@ sub measure {
 
     ok(wait_for(\&sampling, 60), "$args: sampling in all workers");
 
-    my ($before, $begin) = (cpu_all(), time);
+    my @books = [ time, cpu_all() ];
+
+    while (!$job->done) {
+        sleep 0.05;
+        push @books, [ time, cpu_all() ];
+    }
+
     my $res = $job->result(300);
-    my $used = (cpu_all() - $before) / (time - $begin);
 
     $_->hang_up for @work;
 
@@ -93,7 +97,27 @@ sub measure {
     my $p = Pprof::Proto->parse($res->{content});
     is_deeply([ $p->problems ], [], "$args: well-formed");
 
-    return ($p, $used);
+    # what the books say of the window as the profile gives it
+
+    my $end = $p->{time_nanos} / 1e9;
+    my $begin = $end - $p->{duration_nanos} / 1e9;
+
+    return ($p, at($end, @books) - at($begin, @books));
+}
+
+
+# the CPU time at a moment between two looks
+
+sub at {
+    my ($time, @books) = @_;
+
+    for my $i (1 .. $#books) {
+        my ($before, $after) = @books[$i - 1, $i];
+        next if $after->[0] < $time && $i < $#books;
+
+        my $part = ($time - $before->[0]) / ($after->[0] - $before->[0]);
+        return $before->[1] + $part * ($after->[1] - $before->[1]);
+    }
 }
 
 
@@ -109,8 +133,7 @@ sub near {
 sub total_of {
     my ($p, $used, $name) = @_;
 
-    near($p->total('cpu') / ($p->{duration_nanos} / 1e9) / $used, 1, 0.03,
-         $name);
+    near($p->total('cpu') / $used, 1, 0.03, $name);
 }
 
 
