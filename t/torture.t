@@ -52,7 +52,7 @@ my $start = time;
 my ($turn, %killed) = (0);
 
 while (grep { $_->alive } @clients) {
-    last if time - $start > 120;
+    last if time - $start > 45;
 
     $nginx->signal('HUP');
 
@@ -298,7 +298,7 @@ sub alive {
 sub output {
     my ($self) = @_;
 
-    wait_for { !$self->alive } 60 or kill KILL => $self->{pid};
+    wait_for { !$self->alive } 35 or kill KILL => $self->{pid};
 
     return PprofTest::slurp($self->{file});
 }
