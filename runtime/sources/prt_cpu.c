@@ -33,6 +33,7 @@ static void prt_cpu_sync(unsigned rate);
 static void prt_cpu_stop(void);
 static void prt_cpu_forked(void);
 static int prt_cpu_take_signal(void);
+static int prt_cpu_foreign(const struct sigaction *action);
 static void prt_cpu_handler(int signo, siginfo_t *info, void *context);
 static void prt_cpu_set(prt_thread_t *thread);
 static void prt_cpu_forget(void);
@@ -70,7 +71,7 @@ prt_cpu_start(unsigned table, char error[PRT_ERROR_LEN])
 static void
 prt_cpu_sync(unsigned rate)
 {
-    unsigned       i, untimed, deaf, threads, last;
+    unsigned       i, untimed, deaf, last;
     prt_thread_t  *thread;
 
     last = atomic_load(&prt_cpu_rate);
@@ -93,7 +94,6 @@ prt_cpu_sync(unsigned rate)
 
     untimed = 0;
     deaf = 0;
-    threads = 0;
 
     prt_threads_lock();
 
@@ -108,8 +108,6 @@ prt_cpu_sync(unsigned rate)
 
         prt_cpu_set(thread);
 
-        threads++;
-
         /* once may have been a look into our own handler */
         deaf += thread->deaf == 2;
 
@@ -119,7 +117,6 @@ prt_cpu_sync(unsigned rate)
     prt_threads_unlock();
 
     atomic_store(&prt_slot.head->rate, rate);
-    atomic_store(&prt_slot.head->threads, threads);
     atomic_store(&prt_slot.head->untimed, untimed);
     atomic_store(&prt_slot.head->deaf, deaf);
 }
@@ -171,15 +168,7 @@ prt_cpu_take_signal(void)
         return -1;
     }
 
-    if ((action.sa_flags & SA_SIGINFO)
-        && action.sa_sigaction == prt_cpu_handler)
-    {
-        return 0;
-    }
-
-    if ((action.sa_flags & SA_SIGINFO)
-        || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN))
-    {
+    if (prt_cpu_foreign(&action)) {
         name = "an unknown object";
 
         if (dladdr((void *) action.sa_sigaction, &info) && info.dli_fname) {
@@ -193,18 +182,40 @@ prt_cpu_take_signal(void)
         return -1;
     }
 
+    /* also when it was lent: who has given it back is not named any more */
+
+    atomic_store(&prt_slot.head->taken, 0);
+
+    if (action.sa_sigaction == prt_cpu_handler) {
+        return 0;
+    }
+
     memset(&action, 0, sizeof(struct sigaction));
     sigemptyset(&action.sa_mask);
     action.sa_sigaction = prt_cpu_handler;
     action.sa_flags = SA_SIGINFO|SA_RESTART|SA_ONSTACK;
 
-    if (sigaction(SIGPROF, &action, NULL) != 0) {
-        return -1;
+    return sigaction(SIGPROF, &action, NULL);
+}
+
+
+static int
+prt_cpu_foreign(const struct sigaction *action)
+{
+    if (action->sa_flags & SA_SIGINFO) {
+        return action->sa_sigaction != prt_cpu_handler;
     }
 
-    atomic_store(&prt_slot.head->taken, 0);
+    return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
 
-    return 0;
+
+int
+prt_cpu_signal_taken(void)
+{
+    struct sigaction  action;
+
+    return sigaction(SIGPROF, NULL, &action) == 0 && prt_cpu_foreign(&action);
 }
 
 

@@ -29,6 +29,9 @@ extern const prt_source_t  prt_cpu_source;
 void prt_cpu_attach(prt_thread_t *thread);
 void prt_cpu_detach(prt_thread_t *thread);
 
+/* Whether SIGPROF has a handler that is not ours. */
+int prt_cpu_signal_taken(void);
+
 /*
  * The calling thread ends.  The kernel looks at its timer at a tick only, so
  * up to a whole tick (4 ms at 250 Hz) of what it used was not sampled, which

@@ -164,6 +164,7 @@ prt_thread_hook_create(pthread_t *id, const pthread_attr_t *attr,
     prt_stack_bounds_t   bounds;
 
     thread = NULL;
+    n = 0;
 
     if (atomic_load(&prt_thread_active)) {
         err = errno;
@@ -175,23 +176,27 @@ prt_thread_hook_create(pthread_t *id, const pthread_attr_t *attr,
         prt_regs_here(&regs);
         n = prt_record_stack(&regs, &bounds, frames, prt_unwind_slow);
 
-        one = 1;
-        prt_record(prt_thread_table, frames, n, prt_labels, &one);
-
         thread = prt_thread_take();
         errno = err;
     }
 
-    if (thread == NULL) {
-        return prt_thread_create(id, attr, start, arg);
+    if (thread) {
+        thread->start = start;
+        thread->arg = arg;
+
+        rc = prt_thread_create(id, attr, prt_thread_main, thread);
+
+    } else {
+        rc = prt_thread_create(id, attr, start, arg);
     }
 
-    thread->start = start;
-    thread->arg = arg;
+    if (rc == 0 && n) {
+        one = 1;
+        prt_record(prt_thread_table, frames, n, prt_labels, &one);
 
-    rc = prt_thread_create(id, attr, prt_thread_main, thread);
+    }
 
-    if (rc != 0) {
+    if (rc != 0 && thread) {
         atomic_store(&thread->state, PRT_THREAD_FREE);
     }
 
@@ -201,7 +206,8 @@ prt_thread_hook_create(pthread_t *id, const pthread_attr_t *attr,
 
 /*
  * What blocks SIGPROF takes a thread out of the profile without a word, and
- * nginx's pool threads block all they can.
+ * nginx's pool threads block all they can.  Where it is somebody else's signal
+ * it is blocked as he wants it.
  */
 
 static int
@@ -226,7 +232,7 @@ static const sigset_t *
 prt_thread_mask(int how, const sigset_t *set, sigset_t *copy)
 {
     if (set == NULL || how == SIG_UNBLOCK || !atomic_load(&prt_thread_active)
-        || sigismember(set, SIGPROF) != 1)
+        || sigismember(set, SIGPROF) != 1 || prt_cpu_signal_taken())
     {
         return set;
     }
@@ -252,9 +258,11 @@ prt_thread_main(void *data)
 
     /* inherited from a thread that started before the hooks, perhaps */
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGPROF);
-    (void) pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    if (!prt_cpu_signal_taken()) {
+        sigemptyset(&set);
+        sigaddset(&set, SIGPROF);
+        (void) pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    }
 
     prt_thread_enter(thread);
 

@@ -70,7 +70,6 @@ typedef struct {
     _Atomic uint64_t     connections;
     _Atomic uint64_t     requests;
     _Atomic uint32_t     rate;             /* Hz of the CPU sampler; 0: off */
-    _Atomic uint32_t     threads;          /* sampled */
     _Atomic uint32_t     deaf;             /* threads that block SIGPROF */
     _Atomic uint32_t     untimed;          /* threads without timer: errno below */
     _Atomic uint32_t     untimed_errno;

@@ -497,6 +497,7 @@ static void
 test_errors(void **state)
 {
     char                    error[PRT_ERROR_LEN];
+    unsigned                i;
     prt_job_t              *job;
     prt_options_t           options;
     prt_profile_request_t   request;
@@ -533,7 +534,56 @@ test_errors(void **state)
     assert_non_null(strstr(prt_job_answer(job)->error, "libc.so"));
     prt_job_free(job);
 
+    /* what it blocks stays blocked, and we do not count what was not made */
+
+    {
+        sigset_t        set, now;
+        pthread_t       thread;
+        profile_t      *p;
+        pthread_attr_t  attr;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGPROF);
+        assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+        assert_int_equal(pthread_sigmask(SIG_BLOCK, NULL, &now), 0);
+        assert_int_equal(sigismember(&now, SIGPROF), 1);
+        assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &set, NULL), 0);
+
+        pthread_attr_init(&attr);
+        assert_int_equal(pthread_attr_setstacksize(&attr, (size_t) 1 << 46),
+                         0);
+        assert_int_not_equal(pthread_create(&thread, &attr, unit_thread, NULL),
+                             0);
+        pthread_attr_destroy(&attr);
+
+        job = open_profile("threadcreate", 0, 0, 0);
+        assert_ptr_equal(wait_job(), job);
+        p = unpack(job);
+        assert_int_equal(value_of(p, NULL, 0), 0);
+        perftools__profiles__profile__free_unpacked(p, NULL);
+        prt_job_free(job);
+    }
+
     sigaction(SIGPROF, &old, NULL);
+
+    /* and once it is given back, also after it was ours before, it works */
+
+    for (i = 0; i < 2; i++) {
+        job = open_profile("profile", MSEC, 100, 0);
+        assert_ptr_equal(wait_job(), job);
+        assert_int_equal(prt_job_answer(job)->status, PRT_OK);
+        prt_job_free(job);
+
+        sigaction(SIGPROF, NULL, &old);
+        sigaction(SIGPROF, &action, NULL);
+
+        job = open_profile("profile", MSEC, 100, 0);
+        assert_ptr_equal(wait_job(), job);
+        assert_int_equal(prt_job_answer(job)->status, PRT_FAILED);
+        prt_job_free(job);
+
+        sigaction(SIGPROF, &old, NULL);
+    }
 
     request.worker = 7;
     job = prt_job_profile(&request, NULL);
