@@ -267,6 +267,26 @@ is(scalar(() = $rows =~ /\?pid=/g), 1, 'helpers: only the worker is listed');
 ended($nginx, 'pool threads');
 
 
+# The service thread's table of descriptors has nothing of nginx in it: with a
+# listening socket there the port would stay taken.
+
+$nginx = start_nginx(@modules, workers => 1, http_config => q{
+    pprof_production off;
+}, config => 'location /debug/ { pprof auto; }');
+
+answered($nginx->get($profile . 0.2), 'own descriptors');
+
+my $fds = process_state($nginx->worker_pids)->{fds};
+my @own = map { $fds->{$_} } grep { /^own [3-9]|^own \d\d/ } sort keys %$fds;
+my @sockets = grep { /^socket:/ } map { $fds->{$_} } grep { /^\d/ } keys %$fds;
+
+cmp_ok(scalar @sockets, '>', 0, 'own descriptors: nginx has sockets');
+is_deeply([ sort map { s/:.*//r } map { s/ \(deleted\)//r } @own ],
+          [ '/memfd', 'anon_inode' ],
+          'own descriptors: only the eventfd and the shared memory');
+ended($nginx, 'own descriptors');
+
+
 done_testing();
 
 

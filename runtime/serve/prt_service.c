@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "platform/prt_descriptors.h"
 #include "platform/prt_futex.h"
 #include "platform/prt_libunwind.h"
 #include "platform/prt_object.h"
@@ -321,7 +322,7 @@ prt_service_forked(void)
 static void *
 prt_service_main(void *data)
 {
-    int         stuck;
+    int         stuck, keep[2];
     uint32_t    word;
     uint64_t    deadline, tick;
     prt_job_t  *jobs, *job, *next;
@@ -329,6 +330,13 @@ prt_service_main(void *data)
     (void) data;
 
     prt_thread_own();
+
+    /* what this thread opens is for itself and the encoder */
+
+    keep[0] = prt_process.eventfd;
+    keep[1] = prt_process.region->fd;
+
+    (void) prt_descriptors_unshare(keep, 2);
 
     /* windows that were open before this process started are ours too */
 

@@ -535,7 +535,8 @@ sub tls_files {
 }
 
 
-# What a process holds: fds (number => target), threads (tid => name), timers
+# What a process holds: fds (number => target), those of our own threads, which
+# have a table of their own, among them; threads (tid => name), timers
 # (POSIX ones, undef where the kernel does not tell), mappings (count), and
 # rss in bytes.
 
@@ -551,6 +552,13 @@ sub process_state {
     for my $task (glob "/proc/$pid/task/*") {
         my ($tid) = $task =~ m{/(\d+)$} or next;
         chomp($threads{$tid} = slurp("$task/comm"));
+
+        next if $threads{$tid} !~ /^pprof-/;
+
+        for my $fd (glob "$task/fd/*") {
+            my $target = readlink $fd // next;
+            $fds{"own $1"} = $target if $fd =~ m{/(\d+)$};
+        }
     }
 
     if (open my $in, '<', "/proc/$pid/timers") {
