@@ -21,7 +21,7 @@ PRT_FLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread \
 # memcpy() and the like may be called in a signal handler: bound at load (-z now)
 PRT_LINK  = -shared -pthread -Wl,-z,nodelete -Wl,-z,now -Wl,-z,defs \
             -Wl,-soname,libpprofrt.so
-PRT_LIBS  = $(shell pkg-config --libs $(PKGS)) -ldl
+PRT_LIBS  = $(shell pkg-config --libs $(PKGS)) -ldl -lm
 
 ifdef SANITIZE
 PRT_FLAGS += -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
@@ -83,13 +83,20 @@ $(BUILD)/unit/%_test: t/unit/%_test.c $(OBJS)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -MMD -MP $(UNIT_LINK) -o $@ $< $(OBJS) \
 	    $(PRT_LIBS) -lcmocka -lcrypto -lm
 
-# ... but for the one that is a plain program with the public header
+# ... but for those that are plain programs with the public header
 
-$(BUILD)/unit/runtime_test: t/unit/runtime_test.c $(BUILD)/libpprofrt.so
+$(BUILD)/unit/runtime_test $(BUILD)/unit/heap_test: $(BUILD)/unit/%_test: \
+        t/unit/%_test.c t/unit/client.h $(BUILD)/libpprofrt.so
 	@mkdir -p $(@D)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -rdynamic $(UNIT_LINK) -o $@ $< \
 	    $(BUILD)/obj/profile.pb-c.o -L$(BUILD) -lpprofrt \
 	    -Wl,-rpath,'$$ORIGIN/..' -lprotobuf-c -lz -lcmocka
+
+$(BUILD)/unit/heap_test: $(BUILD)/unit/heap_later.so
+
+$(BUILD)/unit/heap_later.so: t/unit/heap_later.c
+	@mkdir -p $(@D)
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -shared -o $@ $<
 
 -include $(UNITS:=.d)
 

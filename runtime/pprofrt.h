@@ -41,6 +41,11 @@ extern "C" {
 #define PRT_CPU_RATE_DEFAULT   100
 #define PRT_CPU_RATE_MAX       1000
 
+#define PRT_HEAP_RATE_MIN      1                      /* bytes */
+#define PRT_HEAP_RATE_DEFAULT  (512 * 1024)
+#define PRT_HEAP_RATE_MAX      (1024 * 1024 * 1024)
+#define PRT_HEAP_OFF           UINT64_MAX
+
 #define PRT_ERROR_LEN          256                    /* an error text, with NUL */
 
 #define PRT_EXPORT             __attribute__((visibility("default")))
@@ -82,6 +87,12 @@ typedef struct {
     int                    worker;        /* worker number, for the label; -1: none */
 
     /*
+     * Mean bytes allocated between two samples of the memory profiles; 0:
+     * default; PRT_HEAP_OFF: no such profiles, and no hooks for them.
+     */
+    uint64_t               heap_rate;
+
+    /*
      * Asked now and then by the service thread, never by the control thread;
      * must only read.  May be NULL.
      */
@@ -120,6 +131,7 @@ PRT_EXPORT int prt_others_remain(void);
 #define PRT_PROFILE_WINDOW     0x01       /* only exists over a window: "profile" */
 #define PRT_PROFILE_TEXT       0x02       /* has a text form: debug=1 */
 #define PRT_PROFILE_DELTA      0x04       /* cumulative, and seconds= gives a difference */
+#define PRT_PROFILE_MEMORY     0x08       /* of memory: gc= has a meaning */
 
 
 typedef struct {

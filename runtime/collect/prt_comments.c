@@ -25,6 +25,7 @@ static const char *prt_comment_unusual(const prt_snapshot_t *start,
     const prt_snapshot_slot_t *slot);
 static void prt_comment_cpu(prt_merge_t *merge,
     const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate);
+static void prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end);
 static void prt_comment_stacks(prt_merge_t *merge, unsigned profile,
     const prt_snapshot_t *start, const prt_snapshot_t *end);
 static uint64_t prt_comment_sum(const prt_snapshot_t *start,
@@ -63,7 +64,10 @@ prt_comments(prt_merge_t *merge, unsigned profile,
 
     prt_comment_workers(merge, start, end);
 
-    if (prt_profiles[profile].period == 0) {
+    if (prt_profiles[profile].info.flags & PRT_PROFILE_MEMORY) {
+        prt_comment_memory(merge, end);
+
+    } else if (prt_profiles[profile].period == 0) {
         prt_comment_cpu(merge, start, end, rate);
     }
 
@@ -258,6 +262,29 @@ prt_comment_cpu(prt_merge_t *merge,
                         (int) end->slots[i].pid, n,
                         strerror((int) atomic_load(&head->untimed_errno)));
         }
+    }
+}
+
+
+static void
+prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end)
+{
+    uint64_t  missed, lost;
+
+    prt_comment(merge, "memory: sampled once in %lld bytes on average; values "
+                "are estimates of all", (long long) merge->report.period);
+
+    missed = prt_comment_sum(NULL, end, PRT_COUNT_HEAP_MISSED);
+    lost = prt_comment_sum(NULL, end, PRT_COUNT_HEAP_LOST);
+
+    if (missed) {
+        prt_comment(merge, "sampled blocks whose end was not seen until their "
+                    "address came again: %" PRIu64, missed);
+    }
+
+    if (lost) {
+        prt_comment(merge, "pprof_memory is too small: %" PRIu64 " sampled "
+                    "blocks are not counted as in use", lost);
     }
 }
 

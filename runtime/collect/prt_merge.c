@@ -112,7 +112,7 @@ prt_merge(prt_region_t *region, unsigned profile, const prt_target_t *target,
     report->nimages = m->images.nimages;
     report->time = (int64_t) prt_clock(CLOCK_REALTIME);
     report->duration = start ? (int64_t) (end->now - start->now) : 0;
-    report->period = p->period;
+    report->period = p->sampled ? p->sampled() : p->period;
 
     if (prt_comments(merge, profile, target, start, end, rate) != 0) {
         goto failed;
@@ -230,7 +230,7 @@ prt_merge_slot(prt_merger_t *m, unsigned profile,
 {
     int                    i, n;
     uint32_t               row, stack, labels;
-    uint64_t               old, delta[PRT_COUNTERS_MAX];
+    uint64_t               old[PRT_COUNTERS_MAX], delta[PRT_COUNTERS_MAX];
     unsigned               any, k;
     const prt_table_t     *table;
     const prt_intern_t    *stacks;
@@ -258,9 +258,10 @@ prt_merge_slot(prt_merger_t *m, unsigned profile,
         any = 0;
 
         for (i = 0; i < n; i++) {
-            old = start && row < start->rows
-                  ? start->counters[row * (unsigned) n + (unsigned) i] : 0;
-            delta[i] = end->counters[row * (unsigned) n + (unsigned) i] - old;
+            old[i] = start && row < start->rows
+                     ? start->counters[row * (unsigned) n + (unsigned) i] : 0;
+            delta[i] = end->counters[row * (unsigned) n + (unsigned) i]
+                       - old[i];
             any |= delta[i] != 0;
         }
 
@@ -278,7 +279,7 @@ prt_merge_slot(prt_merger_t *m, unsigned profile,
         }
 
         if (p->derive) {
-            p->derive(delta, sample->values);
+            p->derive(old, delta, end->live, sample->values);
             continue;
         }
 

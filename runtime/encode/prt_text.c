@@ -70,6 +70,9 @@ static int prt_text_count_cmp(const void *one, const void *two, void *data);
 static void prt_text_count_head(prt_text_t *text);
 static void prt_text_count_row(prt_text_t *text,
     const prt_report_sample_t *sample);
+static void prt_text_heap_head(prt_text_t *text);
+static void prt_text_heap_row(prt_text_t *text,
+    const prt_report_sample_t *sample);
 static void prt_text_addresses(prt_text_t *text,
     const prt_report_sample_t *sample);
 static void prt_text_labels(prt_text_t *text,
@@ -87,7 +90,8 @@ static int prt_text_end(prt_buffer_t *buffer, int cancelled, uint8_t **data,
 
 
 static const prt_text_form_t  prt_text_forms[] = {
-    { 1, prt_text_count_head, prt_text_count_row }
+    { 1, prt_text_count_head, prt_text_count_row },
+    { 4, prt_text_heap_head, prt_text_heap_row }
 };
 
 
@@ -308,6 +312,46 @@ prt_text_count_row(prt_text_t *text, const prt_report_sample_t *sample)
 {
     prt_buffer_printf(&text->buffer, "%lld @",
                       (long long) sample->values[text->report->ntypes - 1]);
+
+    prt_text_addresses(text, sample);
+}
+
+
+/*
+ * In use, and in brackets allocated.  Go writes what was sampled, with a rate
+ * by which the reader scales it; ours is scaled, and "heapprofile" tells so.
+ */
+
+static void
+prt_text_heap_head(prt_text_t *text)
+{
+    size_t    i;
+    unsigned  k;
+    int64_t   total[4];
+
+    memset(total, 0, sizeof(total));
+
+    for (i = 0; i < text->nsamples; i++) {
+        for (k = 0; k < 4; k++) {
+            total[k] += text->samples[i].values[k];
+        }
+    }
+
+    prt_buffer_printf(&text->buffer,
+                      "heap profile: %lld: %lld [%lld: %lld] @ heapprofile\n",
+                      (long long) total[2], (long long) total[3],
+                      (long long) total[0], (long long) total[1]);
+}
+
+
+static void
+prt_text_heap_row(prt_text_t *text, const prt_report_sample_t *sample)
+{
+    prt_buffer_printf(&text->buffer, "%lld: %lld [%lld: %lld] @",
+                      (long long) sample->values[2],
+                      (long long) sample->values[3],
+                      (long long) sample->values[0],
+                      (long long) sample->values[1]);
 
     prt_text_addresses(text, sample);
 }

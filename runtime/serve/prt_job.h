@@ -24,6 +24,7 @@
 
 #define PRT_SYNC_TIMEOUT  (500 * PRT_MSEC)  /* for all to follow a sync */
 #define PRT_SYNC_TICK     (100 * PRT_MSEC)  /* between syncs while sampling */
+#define PRT_IDLE_TICK     PRT_SEC           /* between looks for new objects */
 
 
 typedef enum {

@@ -16,10 +16,12 @@
 
 #include "platform/prt_descriptors.h"
 #include "platform/prt_futex.h"
+#include "platform/prt_hook.h"
 #include "platform/prt_libunwind.h"
 #include "platform/prt_object.h"
 #include "serve/prt_job.h"
 #include "sources/prt_cpu.h"
+#include "sources/prt_heap.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
 
@@ -123,11 +125,17 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 
     prt_record_objects();
 
+    prt_heap_set_rate(options->heap_rate == PRT_HEAP_OFF ? 0
+                      : options->heap_rate ? options->heap_rate
+                      : PRT_HEAP_RATE_DEFAULT);
+
     /* without it stacks end where the tables do, no more */
     (void) prt_libunwind_init();
 
     for (i = 0; i < n; i++) {
-        if (prt_profiles[i].source->start(i, error) != 0) {
+        if (prt_profiles[i].table.ncounters
+            && prt_profiles[i].source->start(i, error) != 0)
+        {
             goto stopped;
         }
     }
@@ -330,6 +338,7 @@ prt_service_main(void *data)
     (void) data;
 
     prt_thread_own();
+    prt_heap_own();
 
     /* what this thread opens is for itself and the encoder */
 
@@ -362,7 +371,14 @@ prt_service_main(void *data)
 
         deadline = prt_service_jobs(&jobs);
 
-        if (prt_service_busy && tick < deadline) {
+        /* objects that load later have to be found */
+
+        if (!prt_service_busy && prt_now() >= tick) {
+            (void) prt_hooks_refresh();
+            tick = prt_now() + PRT_IDLE_TICK;
+        }
+
+        if (tick < deadline) {
             deadline = tick;
         }
 

@@ -23,6 +23,8 @@ static uint64_t prt_session_closing(prt_job_t *job, uint64_t now);
 static uint64_t prt_session_collect(prt_job_t *job);
 static uint64_t prt_session_symbol(prt_job_t *job);
 static uint64_t prt_session_state(prt_job_t *job);
+static uint64_t prt_session_count(const prt_profile_t *profile,
+    const uint64_t *counters);
 static void prt_session_worker(prt_worker_info_t *info,
     const prt_snapshot_slot_t *slot);
 static int prt_session_missing(prt_job_t *job);
@@ -229,8 +231,6 @@ prt_session_state(prt_job_t *job)
             return 0;
         }
 
-        n = prt_profiles[k].table.ncounters;
-
         for (i = 0; i < snapshot->n; i++) {
             slot = &snapshot->slots[i];
 
@@ -238,8 +238,11 @@ prt_session_state(prt_job_t *job)
                 prt_session_worker(&job->workers[job->nworkers++], slot);
             }
 
+            n = slot->memory.tables[k].ncounters;
+
             for (row = 0; row < slot->rows; row++) {
-                job->counts[k] += slot->counters[row * n];
+                job->counts[k] += prt_session_count(&prt_profiles[k],
+                                                    &slot->counters[row * n]);
             }
         }
 
@@ -249,6 +252,22 @@ prt_session_state(prt_job_t *job)
     prt_job_finish(job);
 
     return 0;
+}
+
+
+static uint64_t
+prt_session_count(const prt_profile_t *profile, const uint64_t *counters)
+{
+    int64_t                values[PRT_VALUES_MAX];
+    static const uint64_t  none[PRT_COUNTERS_MAX];
+
+    if (profile->derive == NULL) {
+        return counters[profile->count];
+    }
+
+    profile->derive(none, counters, 1, values);
+
+    return values[profile->count] > 0 ? (uint64_t) values[profile->count] : 0;
 }
 
 
@@ -277,7 +296,9 @@ prt_session_worker(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
     info->silent = slot->silent;
 
     for (i = 0; i < slot->memory.ntables; i++) {
-        info->lost += atomic_load(&slot->memory.tables[i].head->lost_stacks);
+        info->lost += prt_profiles[i].table.ncounters == 0 ? 0
+                      : atomic_load(&slot->memory.tables[i].head
+                                    ->lost_stacks);
     }
 }
 

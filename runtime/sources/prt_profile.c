@@ -7,11 +7,41 @@
 #include <string.h>
 
 #include "sources/prt_cpu.h"
+#include "sources/prt_heap.h"
 #include "sources/prt_profile.h"
 #include "sources/prt_thread.h"
 
 
+#define PRT_HEAP_TYPES                                                        \
+    { { "alloc_objects", "count" }, { "alloc_space", "bytes" },               \
+      { "inuse_objects", "count" }, { "inuse_space", "bytes" } }
+
+
 const prt_profile_t  prt_profiles[] = {
+
+    { .info = { "allocs",
+                "Memory that was allocated since the start, in use or not.",
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA|PRT_PROFILE_MEMORY },
+      .source = &prt_heap_source,
+      .table = { .ncounters = PRT_HEAP_COUNTERS, .share = 6 },
+      .ntypes = 4,
+      .types = PRT_HEAP_TYPES,
+      .period_type = { "space", "bytes" },
+      .sampled = prt_heap_period,
+      .default_type = "alloc_space",
+      .derive = prt_heap_derive },
+
+    { .info = { "heap",
+                "Memory in use, by the stacks that allocated it. gc=1 gives "
+                "free memory back to the system first.",
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA|PRT_PROFILE_MEMORY },
+      .source = &prt_heap_source,
+      .ntypes = 4,
+      .types = PRT_HEAP_TYPES,
+      .period_type = { "space", "bytes" },
+      .sampled = prt_heap_period,
+      .count = 2,
+      .derive = prt_heap_derive },
 
     { .info = { "profile",
                 "CPU time by stack, of all threads of all workers, over "
@@ -66,7 +96,7 @@ prt_profile_find(const char *name, size_t len)
 const prt_table_spec_t *
 prt_profile_tables(unsigned *n)
 {
-    unsigned                 i;
+    unsigned                 i, k;
     static prt_table_spec_t  specs[PRT_TABLES_MAX];
 
     _Static_assert(sizeof(prt_profiles) / sizeof(prt_profiles[0])
@@ -74,6 +104,14 @@ prt_profile_tables(unsigned *n)
 
     for (i = 0; i < prt_nprofiles; i++) {
         specs[i] = prt_profiles[i].table;
+
+        for (k = 0; specs[i].ncounters == 0 && k < prt_nprofiles; k++) {
+            if (prt_profiles[k].table.ncounters
+                && prt_profiles[k].source == prt_profiles[i].source)
+            {
+                specs[i].same = k;
+            }
+        }
     }
 
     *n = prt_nprofiles;

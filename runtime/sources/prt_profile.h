@@ -45,6 +45,8 @@ typedef struct {
 typedef struct {
     prt_profile_info_t   info;
     const prt_source_t  *source;
+
+    /* without counters: it shows the table of a row with the same source */
     prt_table_spec_t     table;
 
     /* as the answer shows it */
@@ -54,8 +56,17 @@ typedef struct {
     int64_t              period;           /* 0: 1e9 / rate */
     const char          *default_type;     /* NULL: the last */
 
-    /* from the difference of a row's counters; NULL: they are the values */
-    void               (*derive)(const uint64_t *counters, int64_t *values);
+    /*
+     * From a row's counters before a window (else 0), their difference, and
+     * whether the process lives; NULL: the difference is the values.
+     */
+    void               (*derive)(const uint64_t *before, const uint64_t *delta,
+                                 int live, int64_t *values);
+
+    /* as period, where it is known at run time only; NULL: it is not */
+    int64_t            (*sampled)(void);
+
+    unsigned             count;            /* the value that the index shows */
 } prt_profile_t;
 
 

@@ -60,19 +60,24 @@ prt_record_stack(prt_regs_t *regs, const prt_stack_bounds_t *bounds,
 }
 
 
-void
-prt_record(unsigned table, const uint64_t *frames, unsigned n,
-    uint32_t labels, const uint64_t *values)
+uint32_t
+prt_record_intern(unsigned table, const uint64_t *frames, unsigned n)
 {
-    uint32_t       stack;
     prt_intern_t  *stacks;
 
     stacks = prt_profiles[table].table.transient ? &prt_slot.transient
                                                  : &prt_slot.stacks;
 
-    stack = prt_intern_put(stacks, frames, (uint32_t) (n * sizeof(uint64_t)));
+    return prt_intern_put(stacks, frames, (uint32_t) (n * sizeof(uint64_t)));
+}
 
-    prt_table_add(&prt_slot.tables[table], stack, labels, values);
+
+void
+prt_record(unsigned table, const uint64_t *frames, unsigned n,
+    uint32_t labels, const uint64_t *values)
+{
+    prt_table_add(&prt_slot.tables[table],
+                  prt_record_intern(table, frames, n), labels, values);
 }
 
 

@@ -54,6 +54,9 @@ typedef unsigned (*prt_walker_pt)(prt_regs_t *regs,
 unsigned prt_record_stack(prt_regs_t *regs, const prt_stack_bounds_t *bounds,
     uint64_t *frames, prt_walker_pt walker);
 
+/* The number of this stack for a table; 0: no room.  Signal-safe. */
+uint32_t prt_record_intern(unsigned table, const uint64_t *frames, unsigned n);
+
 /* Adds to the counters of this stack with these labels.  Signal-safe. */
 void prt_record(unsigned table, const uint64_t *frames, unsigned n,
     uint32_t labels, const uint64_t *values);

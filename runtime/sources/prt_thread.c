@@ -75,6 +75,9 @@ static const prt_hook_t  prt_thread_hooks[] = {
 };
 
 
+_Thread_local prt_stack_bounds_t  prt_thread_stack
+    __attribute__((tls_model("initial-exec")));
+
 static unsigned         prt_thread_table;
 static _Atomic int      prt_thread_active;
 static prt_thread_t     prt_threads[PRT_THREADS_MAX];
@@ -317,6 +320,7 @@ prt_thread_enter(prt_thread_t *thread)
     tid = (pid_t) syscall(SYS_gettid);
 
     prt_thread_bounds(&bounds);
+    prt_thread_stack = bounds;
 
     prt_threads_lock();
 

@@ -59,6 +59,14 @@ typedef struct {
 extern const prt_source_t  prt_thread_source;
 
 
+/*
+ * The calling thread's stack; hi == 0: not known.  For hooks, which must not
+ * ask libc for it.
+ */
+extern _Thread_local prt_stack_bounds_t  prt_thread_stack
+    __attribute__((tls_model("initial-exec")));
+
+
 /* The list of threads; the lock is never taken in a signal handler. */
 void prt_threads_lock(void);
 void prt_threads_unlock(void);

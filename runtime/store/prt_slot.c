@@ -13,7 +13,8 @@
 #define PRT_SHARE_STRINGS    2
 #define PRT_SHARE_LABELS     4
 #define PRT_SHARE_STACKS     14
-#define PRT_SHARE_TRANSIENT  14            /* and at most 30 for the tables */
+#define PRT_SHARE_TRANSIENT  14
+#define PRT_SHARE_LIVE       4             /* and at most 26 for the tables */
 
 
 static size_t prt_slot_part(size_t size, unsigned share);
@@ -49,10 +50,24 @@ prt_slot_attach(prt_slot_t *slot, void *memory, size_t size,
     prt_intern_attach(&slot->transient, p, part, 160);
     p += part;
 
+    part = prt_slot_part(rest, PRT_SHARE_LIVE);
+    prt_live_attach(&slot->live, p, part);
+    p += part;
+
     for (i = 0; i < n; i++) {
+        if (specs[i].ncounters == 0) {
+            continue;
+        }
+
         part = prt_slot_part(rest, specs[i].share);
         prt_table_attach(&slot->tables[i], p, part, specs[i].ncounters);
         p += part;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (specs[i].ncounters == 0) {
+            slot->tables[i] = slot->tables[specs[i].same];
+        }
     }
 }
 

@@ -18,6 +18,7 @@
 
 #include "platform/prt_image.h"
 #include "store/prt_intern.h"
+#include "store/prt_live.h"
 #include "store/prt_table.h"
 
 
@@ -40,6 +41,8 @@ typedef enum {
     PRT_COUNT_NO_OBJECT,                   /* ... that ended outside of all objects */
     PRT_COUNT_NO_ROW,                      /* ... where no unwind information is */
     PRT_COUNT_BROKEN,                      /* ... in memory that is no stack */
+    PRT_COUNT_HEAP_MISSED,                 /* sampled blocks given back unseen */
+    PRT_COUNT_HEAP_LOST,                   /* sampled blocks without room in the list */
     PRT_COUNTS
 } prt_count_t;
 
@@ -84,7 +87,8 @@ typedef struct {
 
 
 typedef struct {
-    unsigned             ncounters;        /* 1 .. PRT_COUNTERS_MAX */
+    unsigned             ncounters;        /* up to PRT_COUNTERS_MAX; 0: no table ... */
+    unsigned             same;             /* ... of its own, but that of this number */
     unsigned             share;            /* of the slot, in 1/64 */
     unsigned             transient;        /* its stacks may be forgotten between windows */
 } prt_table_spec_t;
@@ -102,6 +106,7 @@ typedef struct {
     prt_intern_t         labels;           /* prt_label_t, sorted by key */
     prt_intern_t         stacks;           /* uint64_t frames, leaf first */
     prt_intern_t         transient;        /* the same, of transient tables */
+    prt_live_t           live;             /* allocations in use */
     prt_table_t          tables[PRT_TABLES_MAX];
     unsigned             ntables;
 } prt_slot_t;

@@ -1,0 +1,683 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The memory profiles against allocations that are known.  The rate is such
+ * that a bound of 5 % is four times the deviation to expect, or more.
+ */
+
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client.h"
+
+
+#define RATE      4096                     /* bytes */
+#define KEPT_MAX  800000
+
+#define KNOWN     __attribute__((noipa, visibility("default")))
+
+
+/* in the order of the profile's values */
+enum { ALLOC_OBJECTS, ALLOC_SPACE, INUSE_OBJECTS, INUSE_SPACE };
+
+
+static void      *kept[KEPT_MAX];
+static unsigned   nkept;
+
+
+/* never a tail call, and never optimised away */
+
+static void *
+keep(void *p)
+{
+    assert_non_null(p);
+    __asm__ volatile ("" : : "r" (p) : "memory");
+
+    return p;
+}
+
+
+#define KNOWN_FUNCTION(name, call)                                            \
+                                                                              \
+    KNOWN void *name(size_t size);                                            \
+                                                                              \
+    KNOWN void *                                                              \
+    name(size_t size)                                                         \
+    {                                                                         \
+        return keep(call);                                                    \
+    }
+
+KNOWN_FUNCTION(known_small, malloc(size))
+KNOWN_FUNCTION(known_page, malloc(size))
+KNOWN_FUNCTION(known_large, malloc(size))
+KNOWN_FUNCTION(known_churn, malloc(size))
+KNOWN_FUNCTION(known_calloc, calloc(size / 16, 16))
+KNOWN_FUNCTION(known_memalign, memalign(64, size))
+KNOWN_FUNCTION(known_aligned, aligned_alloc(64, size))
+KNOWN_FUNCTION(known_valloc, valloc(size))
+KNOWN_FUNCTION(known_array, reallocarray(NULL, size / 16, 16))
+KNOWN_FUNCTION(known_thread, malloc(size))
+KNOWN_FUNCTION(known_signal, malloc(size))
+KNOWN_FUNCTION(known_child, malloc(size))
+KNOWN_FUNCTION(known_full, malloc(size))
+
+
+KNOWN void *known_posix(size_t size);
+KNOWN void *known_strdup(size_t size);
+KNOWN void *known_realloc(size_t size);
+
+
+KNOWN void *
+known_posix(size_t size)
+{
+    void  *p;
+
+    p = NULL;
+
+    assert_int_equal(posix_memalign(&p, 256, size), 0);
+
+    return keep(p);
+}
+
+
+KNOWN void *
+known_strdup(size_t size)
+{
+    char  text[4096];
+
+    memset(text, 'x', size - 1);
+    text[size - 1] = '\0';
+
+    return keep(strdup(text));
+}
+
+
+/* 16 bytes, doubled until it is "size" */
+
+KNOWN void *
+known_realloc(size_t size)
+{
+    void    *p;
+    size_t   n;
+
+    p = NULL;
+
+    for (n = 16; n <= size; n *= 2) {
+        p = keep(realloc(p, n));
+    }
+
+    return p;
+}
+
+
+static void
+start(uint64_t rate, size_t memory)
+{
+    prt_options_t  options;
+
+    memset(&options, 0, sizeof(options));
+    options.memory = memory;
+    options.worker = -1;
+    options.heap_rate = rate;
+
+    start_with(NULL, &options);
+}
+
+
+static profile_t *
+heap(const char *name)
+{
+    prt_job_t  *job;
+    profile_t  *p;
+
+    job = open_profile(name, 0, 0, 0);
+
+    assert_ptr_equal(wait_job(), job);
+
+    p = unpack(job);
+    prt_job_free(job);
+
+    return p;
+}
+
+
+static void
+allocate(void *(*f)(size_t), size_t size, unsigned n)
+{
+    while (n--) {
+        assert_true(nkept < KEPT_MAX);
+        kept[nkept++] = f(size);
+    }
+}
+
+
+static void
+release(void)
+{
+    while (nkept) {
+        free(kept[--nkept]);
+    }
+}
+
+
+static void
+near(const profile_t *p, const char *function, unsigned value, double expected)
+{
+    double  measured;
+
+    measured = (double) value_of(p, function, value);
+
+    print_message("%s: %s %.0f of %.0f, %+.2f %%\n", function,
+                  p->string_table[p->sample_type[value]->type], measured,
+                  expected, expected ? (measured / expected - 1) * 100 : 0);
+
+    if (expected == 0) {
+        assert_true(measured == 0);
+        return;
+    }
+
+    assert_true(measured > 0.95 * expected);
+    assert_true(measured < 1.05 * expected);
+}
+
+
+static void
+check(const profile_t *p, const char *function, double objects, double bytes,
+    double inuse_objects, double inuse_bytes)
+{
+    near(p, function, ALLOC_OBJECTS, objects);
+    near(p, function, ALLOC_SPACE, bytes);
+    near(p, function, INUSE_OBJECTS, inuse_objects);
+    near(p, function, INUSE_SPACE, inuse_bytes);
+}
+
+
+static void
+test_known(void **state)
+{
+    unsigned    i;
+    profile_t  *p;
+
+    static const struct {
+        const char  *name;
+        void      *(*function)(size_t size);
+        size_t       size;
+        unsigned     n;
+    } blocks[] = {
+        { "known_small", known_small, 64, 500000 },
+        { "known_page", known_page, 4096, 10000 },
+        { "known_large", known_large, 1024 * 1024, 20 },
+        { "known_calloc", known_calloc, 1024, 30000 },
+        { "known_memalign", known_memalign, 1024, 30000 },
+        { "known_aligned", known_aligned, 1024, 30000 },
+        { "known_valloc", known_valloc, 4096, 10000 },
+        { "known_array", known_array, 1024, 30000 },
+        { "known_posix", known_posix, 1024, 30000 },
+        { "known_strdup", known_strdup, 1024, 30000 }
+    };
+
+    (void) state;
+
+    start(RATE, 256 * 1024 * 1024);
+
+    for (i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        allocate(blocks[i].function, blocks[i].size, blocks[i].n);
+    }
+
+    for (i = 0; i < 1000000; i++) {
+        free(known_churn(128));
+    }
+
+    /* 16 + 32 + ... + 65536 bytes in 13 steps; the last one stays */
+
+    for (i = 0; i < 500; i++) {
+        kept[nkept++] = known_realloc(65536);
+    }
+
+    p = heap("heap");
+
+    for (i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        check(p, blocks[i].name, blocks[i].n,
+              (double) blocks[i].n * (double) blocks[i].size,
+              blocks[i].n, (double) blocks[i].n * (double) blocks[i].size);
+    }
+
+    check(p, "known_churn", 1e6, 128e6, 0, 0);
+    near(p, "known_realloc", ALLOC_SPACE, 500.0 * (2 * 65536 - 16));
+    near(p, "known_realloc", INUSE_OBJECTS, 500);
+    near(p, "known_realloc", INUSE_SPACE, 500.0 * 65536);
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    release();
+
+    p = heap("allocs");
+
+    assert_string_equal(p->string_table[p->default_sample_type],
+                        "alloc_space");
+    assert_int_equal(p->period, RATE);
+
+    for (i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        near(p, blocks[i].name, ALLOC_OBJECTS, blocks[i].n);
+        near(p, blocks[i].name, INUSE_OBJECTS, 0);
+        near(p, blocks[i].name, INUSE_SPACE, 0);
+    }
+
+    near(p, "known_realloc", INUSE_SPACE, 0);
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+}
+
+
+static void *
+allocating(void *data)
+{
+    unsigned  i;
+
+    (void) data;
+
+    for (i = 0; i < 100000; i++) {
+        kept[i] = known_thread(512);
+    }
+
+    nkept = 100000;
+
+    return NULL;
+}
+
+
+static void
+test_threads(void **state)
+{
+    profile_t  *p;
+    pthread_t   thread;
+
+    (void) state;
+
+    start(RATE, 16 * 1024 * 1024);
+
+    assert_int_equal(pthread_create(&thread, NULL, allocating, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+
+    p = heap("heap");
+    check(p, "known_thread", 100000, 512e5, 100000, 512e5);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    release();
+
+    p = heap("heap");
+    check(p, "known_thread", 100000, 512e5, 0, 0);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+}
+
+
+static void
+test_later(void **state)
+{
+    char        path[4096];
+    void       *library, *(*later)(size_t);
+    ssize_t     n;
+    profile_t  *p;
+
+    (void) state;
+
+    start(RATE, 16 * 1024 * 1024);
+
+    n = readlink("/proc/self/exe", path, sizeof(path) - 64);
+    assert_true(n > 0);
+    path[n] = '\0';
+    strcpy(strrchr(path, '/') + 1, "heap_later.so");
+
+    library = dlopen(path, RTLD_NOW);
+    assert_non_null(library);
+
+    *(void **) &later = dlsym(library, "heap_later");
+    assert_non_null(later);
+
+    /* a look for new objects is taken for each profile */
+    perftools__profiles__profile__free_unpacked(heap("heap"), NULL);
+
+    allocate(later, 512, 100000);
+
+    p = heap("heap");
+    check(p, "heap_later", 100000, 512e5, 100000, 512e5);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    release();
+    dlclose(library);
+}
+
+
+/* What failed is not counted, and errno is the allocator's or untouched. */
+
+static void
+test_errno(void **state)
+{
+    void            *q, *volatile p;
+    unsigned         i;
+    volatile size_t  huge;
+
+    (void) state;
+
+    start(1, 1024 * 1024);
+
+    huge = SIZE_MAX / 2 - 4096;
+
+    for (i = 0; i < 1000; i++) {
+        errno = 0;
+        assert_null(malloc(huge));
+        assert_int_equal(errno, ENOMEM);
+    }
+
+    errno = 0;
+    assert_null(calloc(huge, 16));
+    assert_int_equal(errno, ENOMEM);
+
+    p = keep(malloc(100));
+
+    errno = 0;
+    assert_null(realloc(p, huge));
+    assert_int_equal(errno, ENOMEM);
+    assert_null(reallocarray(p, huge, 16));
+    assert_int_equal(posix_memalign(&q, 3, 16), EINVAL);
+
+    errno = EXDEV;
+    q = keep(malloc(1000));
+    assert_int_equal(errno, EXDEV);
+    free(q);
+    free(p);
+    free(NULL);
+    assert_int_equal(errno, EXDEV);
+}
+
+
+/* The old block is as it was when it could not grow. */
+
+static void
+test_realloc_fails(void **state)
+{
+    unsigned         i;
+    profile_t       *p;
+    volatile size_t  huge;
+
+    (void) state;
+
+    start(RATE, 16 * 1024 * 1024);
+
+    huge = SIZE_MAX / 2 - 4096;
+
+    allocate(known_page, 4096, 10000);
+
+    for (i = 0; i < nkept; i++) {
+        assert_null(realloc(kept[i], huge));
+    }
+
+    p = heap("heap");
+    check(p, "known_page", 10000, 4096e4, 10000, 4096e4);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    release();
+
+    p = heap("heap");
+    near(p, "known_page", INUSE_SPACE, 0);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+}
+
+
+/* A child allocates and frees, and its parent's profile knows nothing of it. */
+
+static void
+test_fork(void **state)
+{
+    int         status;
+    pid_t       pid;
+    profile_t  *p;
+
+    (void) state;
+
+    start(RATE, 16 * 1024 * 1024);
+
+    allocate(known_page, 4096, 10000);
+
+    pid = fork();
+    assert_true(pid != -1);
+
+    if (pid == 0) {
+        release();
+        allocate(known_child, 4096, 10000);
+        _exit(0);
+    }
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+
+    p = heap("heap");
+    check(p, "known_page", 10000, 4096e4, 10000, 4096e4);
+    near(p, "known_child", ALLOC_OBJECTS, 0);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    release();
+}
+
+
+static _Atomic unsigned  signals;
+
+
+static void
+on_signal(int signo)
+{
+    (void) signo;
+
+    /* nothing in a handler may allocate, but some programs do; here malloc()
+     * itself is never interrupted */
+
+    free(known_signal(8192));
+    signals++;
+}
+
+
+static void
+test_signal(void **state)
+{
+    unsigned          i;
+    profile_t        *p;
+    struct sigaction  action;
+
+    (void) state;
+
+    start(RATE, 16 * 1024 * 1024);
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = on_signal;
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+
+    for (i = 0; i < 10000; i++) {
+        assert_int_equal(raise(SIGUSR1), 0);
+    }
+
+    p = heap("heap");
+    check(p, "known_signal", 10000, 8192e4, 0, 0);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+}
+
+
+/* More blocks than the list takes: totals stay, and what is in use is less. */
+
+static void
+test_full(void **state)
+{
+    size_t      i;
+    unsigned    said;
+    profile_t  *p;
+
+    (void) state;
+
+    start(1, 1024 * 1024);
+
+    /* 1/16 of the memory, 32 bytes each */
+    allocate(known_full, 64, 20000);
+
+    p = heap("heap");
+    near(p, "known_full", ALLOC_OBJECTS, 20000);
+    assert_true(value_of(p, "known_full", INUSE_OBJECTS) < 20000);
+    assert_true(value_of(p, "known_full", INUSE_OBJECTS) > 0);
+
+    said = 0;
+
+    for (i = 0; i < p->n_comment; i++) {
+        said += strstr(p->string_table[p->comment[i]],
+                       "not counted as in use") != NULL;
+    }
+
+    assert_int_equal(said, 1);
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    release();
+
+    p = heap("heap");
+    near(p, "known_full", INUSE_OBJECTS, 0);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+}
+
+
+static void
+test_off(void **state)
+{
+    profile_t  *p;
+
+    (void) state;
+
+    /* the hooks of the tests before stay, and pass through */
+
+    start(PRT_HEAP_OFF, 1024 * 1024);
+
+    allocate(known_page, 4096, 1000);
+    release();
+
+    p = heap("heap");
+    assert_int_equal(p->n_sample, 0);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+}
+
+
+/* Eight threads hand blocks to each other while profiles are taken. */
+
+#define PLACES  4096
+
+static _Atomic(void *)  places[PLACES];
+static _Atomic int      hammering;
+
+
+static void *
+hammer(void *data)
+{
+    void      *p;
+    uint64_t   x;
+
+    x = (uintptr_t) data * 0x9e3779b97f4a7c15 + 1;
+
+    while (hammering) {
+        x = x * 6364136223846793005 + 1442695040888963407;
+
+        p = (x >> 60) ? malloc(16 + (x >> 50) % 8192) : calloc(3, 1000);
+        *(volatile char *) p = 1;
+
+        p = atomic_exchange(&places[(x >> 40) % PLACES], p);
+
+        if ((x >> 58) % 8 == 0) {
+            p = realloc(p, 1 + (x >> 33) % 20000);
+        }
+
+        free(p);
+    }
+
+    return NULL;
+}
+
+
+static void
+test_hammer(void **state)
+{
+    unsigned    i, seconds;
+    profile_t  *p;
+    pthread_t   threads[8];
+    const char *s;
+
+    (void) state;
+
+    s = getenv("TEST_HEAP_SECONDS");
+    seconds = s ? (unsigned) atoi(s) : 3;
+
+    start(RATE, 16 * 1024 * 1024);
+
+    hammering = 1;
+
+    for (i = 0; i < 8; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, hammer,
+                                        (void *) (uintptr_t) i), 0);
+    }
+
+    for (i = 0; i < seconds * 5; i++) {
+        p = heap("heap");
+        assert_true(value_of(p, NULL, INUSE_OBJECTS) >= 0);
+        perftools__profiles__profile__free_unpacked(p, NULL);
+        usleep(200000);
+    }
+
+    hammering = 0;
+
+    for (i = 0; i < 8; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+
+    for (i = 0; i < PLACES; i++) {
+        free(atomic_exchange(&places[i], NULL));
+    }
+
+    p = heap("heap");
+    near(p, "hammer", INUSE_OBJECTS, 0);
+    near(p, "hammer", INUSE_SPACE, 0);
+    perftools__profiles__profile__free_unpacked(p, NULL);
+}
+
+
+static int
+stop(void **state)
+{
+    (void) state;
+
+    release();
+    prt_stop();
+
+    return 0;
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test_teardown(test_known, stop),
+        cmocka_unit_test_teardown(test_threads, stop),
+        cmocka_unit_test_teardown(test_later, stop),
+        cmocka_unit_test_teardown(test_errno, stop),
+        cmocka_unit_test_teardown(test_realloc_fails, stop),
+        cmocka_unit_test_teardown(test_fork, stop),
+        cmocka_unit_test_teardown(test_signal, stop),
+        cmocka_unit_test_teardown(test_full, stop),
+        cmocka_unit_test_teardown(test_off, stop),
+        cmocka_unit_test_teardown(test_hammer, stop)
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
