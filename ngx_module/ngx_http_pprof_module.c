@@ -30,6 +30,7 @@ typedef struct {
     ngx_uint_t   min;
     ngx_uint_t   max;
     const char  *text;
+    ngx_uint_t   off;             /* what "off" stands for; 0: not allowed */
 } ngx_http_pprof_range_t;
 
 
@@ -48,18 +49,24 @@ static void ngx_http_pprof_gauges(prt_gauges_t *gauges);
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_memory_range = {
-    NGX_HTTP_PPROF_SIZE, PRT_MEMORY_MIN, PRT_MEMORY_MAX, "1m to 1g"
+    NGX_HTTP_PPROF_SIZE, PRT_MEMORY_MIN, PRT_MEMORY_MAX, "1m to 1g", 0
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_cpu_rate_range = {
-    NGX_HTTP_PPROF_NUMBER, PRT_CPU_RATE_MIN, PRT_CPU_RATE_MAX, "1 to 1000"
+    NGX_HTTP_PPROF_NUMBER, PRT_CPU_RATE_MIN, PRT_CPU_RATE_MAX, "1 to 1000", 0
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_heap_rate_range = {
+    NGX_HTTP_PPROF_SIZE, PRT_HEAP_RATE_MIN, PRT_HEAP_RATE_MAX,
+    "1 to 1g, or \"off\"", PRT_HEAP_OFF
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_max_duration_range = {
     NGX_HTTP_PPROF_TIME, NGX_HTTP_PPROF_MAX_DURATION_MIN,
-    NGX_HTTP_PPROF_MAX_DURATION_MAX, "1s to 24h"
+    NGX_HTTP_PPROF_MAX_DURATION_MAX, "1s to 24h", 0
 };
 
 
@@ -106,6 +113,13 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, cpu_rate),
       &ngx_http_pprof_cpu_rate_range },
+
+    { ngx_string("pprof_heap_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, heap_rate),
+      &ngx_http_pprof_heap_rate_range },
 
     { ngx_string("pprof_max_duration"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -167,6 +181,7 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->production = NGX_CONF_UNSET;
     pmcf->memory = NGX_CONF_UNSET_SIZE;
     pmcf->cpu_rate = NGX_CONF_UNSET_UINT;
+    pmcf->heap_rate = NGX_CONF_UNSET_UINT;
     pmcf->max_duration = NGX_CONF_UNSET_MSEC;
 
     return pmcf;
@@ -181,6 +196,7 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_value(pmcf->production, 1);
     ngx_conf_init_size_value(pmcf->memory, PRT_MEMORY_DEFAULT);
     ngx_conf_init_uint_value(pmcf->cpu_rate, PRT_CPU_RATE_DEFAULT);
+    ngx_conf_init_uint_value(pmcf->heap_rate, PRT_HEAP_RATE_DEFAULT);
     ngx_conf_init_msec_value(pmcf->max_duration,
                              NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
 
@@ -338,6 +354,11 @@ ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     value = cf->args->elts;
+
+    if (range->off && ngx_strcmp(value[1].data, "off") == 0) {
+        *field = range->off;
+        return NGX_CONF_OK;
+    }
 
     switch (range->unit) {
 
@@ -507,6 +528,7 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
 
     options->memory = pmcf->memory;
     options->cpu_rate = pmcf->cpu_rate;
+    options->heap_rate = pmcf->heap_rate;
     options->gauges = ngx_http_pprof_gauges;
 }
 

@@ -26,6 +26,7 @@ typedef struct {
     ngx_flag_t                  production;
     size_t                      memory;
     ngx_uint_t                  cpu_rate;
+    ngx_uint_t                  heap_rate;
     ngx_msec_t                  max_duration;
 
     ngx_uint_t                  served;      /* number of locations that are */

@@ -36,6 +36,7 @@ ngx_int_t
 ngx_http_pprof_profile_handler(ngx_http_request_t *r)
 {
     ngx_int_t               rc;
+    ngx_str_t               gc;
     ngx_http_pprof_ctx_t   *ctx;
     prt_profile_request_t   req;
 
@@ -58,6 +59,14 @@ ngx_http_pprof_profile_handler(ngx_http_request_t *r)
     rc = ngx_http_pprof_which(r, &req);
     if (rc != NGX_DECLINED) {
         return rc;
+    }
+
+    /* as in Go: a number above 0, and on other profiles it means nothing */
+
+    if ((req.profile->flags & PRT_PROFILE_MEMORY)
+        && ngx_http_pprof_arg(r, "gc", &gc) == NGX_OK)
+    {
+        req.trim = ngx_atoi(gc.data, gc.len) > 0;
     }
 
     ctx->debug = req.debug ? 1 : 0;

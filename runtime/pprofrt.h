@@ -44,7 +44,7 @@ extern "C" {
 #define PRT_HEAP_RATE_MIN      1                      /* bytes */
 #define PRT_HEAP_RATE_DEFAULT  (512 * 1024)
 #define PRT_HEAP_RATE_MAX      (1024 * 1024 * 1024)
-#define PRT_HEAP_OFF           UINT64_MAX
+#define PRT_HEAP_OFF           INT64_MAX
 
 #define PRT_ERROR_LEN          256                    /* an error text, with NUL */
 
@@ -167,6 +167,7 @@ typedef struct {
     int                    worker;        /* PRT_ANY: all */
     pid_t                  pid;           /* PRT_ANY: all */
     int                    debug;         /* 0: profile.proto, gzipped; 1: text */
+    int                    trim;          /* the processes give free memory back first */
 } prt_profile_request_t;
 
 

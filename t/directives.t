@@ -52,6 +52,9 @@ my @good = (
     [ http('pprof_memory 1048576;') ],
     [ http('pprof_cpu_rate 1;') ],
     [ http('pprof_cpu_rate 1000;') ],
+    [ http('pprof_heap_rate 1;') ],
+    [ http('pprof_heap_rate 1g;') ],
+    [ http('pprof_heap_rate off;') ],
     [ http('pprof_max_duration 1s;') ],
     [ http('pprof_max_duration 1h30m;') ],
     [ http('pprof_max_duration 24h;') ],
@@ -129,12 +132,15 @@ my @bad = (
             qw( 0 1023k 1025m 2g -1 x 99999999999999999999 )),
     numbers('pprof_cpu_rate', '1 to 1000', '5',
             qw( 0 1001 -1 10.5 x 10m )),
+    numbers('pprof_heap_rate', '1 to 1g, or "off"', '1m',
+            qw( 0 1025m 2g -1 x on )),
     numbers('pprof_max_duration', '1s to 24h', '5m',
             qw( 0 999ms 25h -1 x )),
 
     map { [ location("pprof on; $_ 1m;"),
             "\"$_\" directive is not allowed here" ] }
-        qw( pprof_memory pprof_cpu_rate pprof_max_duration pprof_production ),
+        qw( pprof_memory pprof_cpu_rate pprof_heap_rate pprof_max_duration
+            pprof_production ),
 );
 
 sub numbers {

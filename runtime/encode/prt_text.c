@@ -195,14 +195,17 @@ prt_text_merge(prt_text_t *text)
         samples[text->nsamples++] = samples[i];
     }
 
-    /* The last value is what the text is about: nothing of it, no row. */
+    /* nothing counted, no row */
 
     n = text->nsamples;
     text->nsamples = 0;
 
     for (i = 0; i < n; i++) {
-        if (samples[i].values[text->report->ntypes - 1] > 0) {
-            samples[text->nsamples++] = samples[i];
+        for (k = 0; k < text->report->ntypes; k++) {
+            if (samples[i].values[k] > 0) {
+                samples[text->nsamples++] = samples[i];
+                break;
+            }
         }
     }
 

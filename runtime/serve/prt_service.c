@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ prt_process_t  prt_process = { .eventfd = -1 };
 
 static pthread_t      prt_service_thread;
 static unsigned       prt_service_busy;    /* a source is on */
+static uint64_t       prt_service_trimmed; /* as the region's, when it was done */
 static prt_region_t  *prt_service_region;  /* of a process without family */
 
 
@@ -97,6 +99,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     }
 
     prt_process.region = region;
+    prt_service_trimmed = atomic_load(&region->head->trim);
     prt_process.eventfd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
 
     if (prt_process.eventfd == -1) {
@@ -503,6 +506,11 @@ prt_service_follow(void)
     prt_region_window_sweep(region, prt_process.slot);
 
     (void) prt_objects_refresh();
+
+    if (atomic_load(&region->head->trim) != prt_service_trimmed) {
+        prt_service_trimmed = atomic_load(&region->head->trim);
+        (void) malloc_trim(0);
+    }
 
     prt_service_busy = 0;
 

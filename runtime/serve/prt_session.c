@@ -396,6 +396,12 @@ prt_session_sync(prt_job_t *job, prt_stage_t stage, uint64_t now)
 {
     job->stage = stage;
     job->deadline = now + PRT_SYNC_TIMEOUT;
+
+    if (job->kind == PRT_JOB_PROFILE && job->request.trim) {
+        atomic_fetch_add(&prt_process.region->head->trim, 1);
+        job->request.trim = 0;
+    }
+
     job->sync = prt_service_sync();
 
     return job->deadline;
