@@ -2,9 +2,8 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * A hook passes its call on and subtracts the size from a counter of the
- * thread; all else happens when that falls below zero, once in "rate" bytes.
- * A block is in a filter of counters by address as long as it is known, so
+ * A hook subtracts the size from a counter of the thread and jumps on; all else
+ * happens when the counter is used up, once in "rate" bytes.  A block is in a filter of counters by address as long as it is known, so
  * that giving back one that is not costs a load.
  *
  * What is given back leaves the table before the allocator has it: after that
@@ -33,7 +32,7 @@
 /* of a thread; all zero at its start */
 
 typedef struct {
-    int64_t    left;                       /* bytes until the next sample */
+    uint64_t   left;                       /* bytes until the next sample */
     uint64_t   random;                     /* 0: not begun */
     uint32_t   inside;                     /* at work on a sample */
     uint32_t   own;                        /* the profiler's */
@@ -45,15 +44,15 @@ static void prt_heap_sync(unsigned rate);
 static void prt_heap_stop(void);
 static void prt_heap_forked(void);
 
-static void prt_heap_sample(void *p, size_t size) __attribute__((noinline));
+static void *prt_heap_sample(void *p, size_t size) __attribute__((noinline));
 static void prt_heap_record(void *p, size_t size);
-static int prt_heap_forget(const void *p, prt_live_block_t *block)
-    __attribute__((noinline));
+static int prt_heap_forget(const void *p, prt_live_block_t *block);
+static void prt_heap_gone(const void *p) __attribute__((noinline));
 static void prt_heap_add(void *p, const prt_live_block_t *block);
 static void prt_heap_mark(const void *p, int change);
 static void prt_heap_count(const prt_live_block_t *block, int alloc, int freed);
 static double prt_heap_uniform(void);
-static int64_t prt_heap_distance(void);
+static uint64_t prt_heap_distance(void);
 static int prt_heap_operators(void);
 
 static void *prt_heap_hook_malloc(size_t size);
@@ -139,12 +138,21 @@ prt_heap_filter_of(const void *p)
 }
 
 
-static inline void
-prt_heap_got(void *p, size_t size)
+/*
+ * Whether an allocation of this size is no sample: then it is counted, and the
+ * hook has nothing to do after the call.
+ */
+
+static inline int
+prt_heap_passes(size_t size)
 {
-    if (p && __builtin_expect((prt_heap_local.left -= (int64_t) size) < 0, 0)) {
-        prt_heap_sample(p, size);
+    if (__builtin_expect(size >= prt_heap_local.left, 0)) {
+        return 0;
     }
+
+    prt_heap_local.left -= size;
+
+    return 1;
 }
 
 
@@ -255,7 +263,9 @@ prt_heap_derive(const uint64_t *before, const uint64_t *delta, int live,
 }
 
 
-static void
+/* The counter is used up by this block; NULL: it was not to be had. */
+
+static void *
 prt_heap_sample(void *p, size_t size)
 {
     int                err;
@@ -267,14 +277,13 @@ prt_heap_sample(void *p, size_t size)
         || !atomic_load_explicit(&prt_heap_active, memory_order_relaxed))
     {
         local->left = PRT_HEAP_LATER;
-        return;
+        return p;
     }
 
-    /* in a signal handler, within a sample */
+    /* inside: in a signal handler, within a sample */
 
-    if (local->inside) {
-        local->left += (int64_t) size;
-        return;
+    if (p == NULL || local->inside) {
+        return p;
     }
 
     local->inside = 1;
@@ -282,16 +291,21 @@ prt_heap_sample(void *p, size_t size)
 
     if (local->random == 0) {
         local->random = prt_now() ^ (uintptr_t) local ^ (uintptr_t) p;
-        local->left += prt_heap_distance();
+        local->left = prt_heap_distance();
     }
 
-    if (local->left < 0) {
+    if (size < local->left) {
+        local->left -= size;
+
+    } else {
         local->left = prt_heap_distance();
         prt_heap_record(p, size);
     }
 
     errno = err;
     local->inside = 0;
+
+    return p;
 }
 
 
@@ -387,6 +401,19 @@ prt_heap_forget(const void *p, prt_live_block_t *block)
 }
 
 
+/* A block that may be known is given back. */
+
+static void
+prt_heap_gone(const void *p)
+{
+    prt_live_block_t  block;
+
+    if (prt_heap_forget(p, &block)) {
+        prt_heap_count(&block, 0, 1);
+    }
+}
+
+
 static void
 prt_heap_count(const prt_live_block_t *block, int alloc, int freed)
 {
@@ -426,52 +453,55 @@ prt_heap_uniform(void)
 }
 
 
-static int64_t
+static uint64_t
 prt_heap_distance(void)
 {
-    return (int64_t) (-log(prt_heap_uniform()) * (double) prt_heap_rate);
+    return (uint64_t) (-log(prt_heap_uniform()) * (double) prt_heap_rate);
 }
 
 
 static void *
 prt_heap_hook_malloc(size_t size)
 {
-    void  *p;
+    if (prt_heap_passes(size)) {
+        return prt_heap_malloc(size);
+    }
 
-    p = prt_heap_malloc(size);
-
-    prt_heap_got(p, size);
-
-    return p;
+    return prt_heap_sample(prt_heap_malloc(size), size);
 }
 
 
 static void *
 prt_heap_hook_calloc(size_t n, size_t size)
 {
-    void  *p;
+    size_t  total;
 
-    p = prt_heap_calloc(n, size);
+    if (__builtin_mul_overflow(n, size, &total) || prt_heap_passes(total)) {
+        return prt_heap_calloc(n, size);
+    }
 
-    /* no overflow, or there would be no memory */
-    prt_heap_got(p, n * size);
-
-    return p;
+    return prt_heap_sample(prt_heap_calloc(n, size), total);
 }
 
 
 static void *
 prt_heap_hook_realloc(void *old, size_t size)
 {
-    int                known;
+    int                passes;
     void              *p;
     prt_live_block_t   block;
 
-    known = prt_heap_known(old) && prt_heap_forget(old, &block);
+    passes = prt_heap_passes(size);
+
+    if (!prt_heap_known(old) || !prt_heap_forget(old, &block)) {
+        p = prt_heap_realloc(old, size);
+
+        return passes ? p : prt_heap_sample(p, size);
+    }
 
     p = prt_heap_realloc(old, size);
 
-    if (known && p == NULL && size != 0) {
+    if (p == NULL && size != 0) {
 
         /* it failed, and the old block is as it was */
 
@@ -479,13 +509,9 @@ prt_heap_hook_realloc(void *old, size_t size)
         return NULL;
     }
 
-    if (known) {
-        prt_heap_count(&block, 0, 1);
-    }
+    prt_heap_count(&block, 0, 1);
 
-    prt_heap_got(p, size);
-
-    return p;
+    return passes ? p : prt_heap_sample(p, size);
 }
 
 
@@ -505,10 +531,8 @@ prt_heap_hook_reallocarray(void *old, size_t n, size_t size)
 static void
 prt_heap_hook_free(void *p)
 {
-    prt_live_block_t  block;
-
-    if (prt_heap_known(p) && prt_heap_forget(p, &block)) {
-        prt_heap_count(&block, 0, 1);
+    if (prt_heap_known(p)) {
+        prt_heap_gone(p);
     }
 
     prt_heap_free(p);
@@ -522,8 +546,8 @@ prt_heap_hook_posix_memalign(void **p, size_t alignment, size_t size)
 
     rc = prt_heap_posix_memalign(p, alignment, size);
 
-    if (rc == 0) {
-        prt_heap_got(*p, size);
+    if (rc == 0 && !prt_heap_passes(size)) {
+        (void) prt_heap_sample(*p, size);
     }
 
     return rc;
@@ -533,52 +557,44 @@ prt_heap_hook_posix_memalign(void **p, size_t alignment, size_t size)
 static void *
 prt_heap_hook_memalign(size_t alignment, size_t size)
 {
-    void  *p;
+    if (prt_heap_passes(size)) {
+        return prt_heap_memalign(alignment, size);
+    }
 
-    p = prt_heap_memalign(alignment, size);
-
-    prt_heap_got(p, size);
-
-    return p;
+    return prt_heap_sample(prt_heap_memalign(alignment, size), size);
 }
 
 
 static void *
 prt_heap_hook_aligned_alloc(size_t alignment, size_t size)
 {
-    void  *p;
+    if (prt_heap_passes(size)) {
+        return prt_heap_aligned_alloc(alignment, size);
+    }
 
-    p = prt_heap_aligned_alloc(alignment, size);
-
-    prt_heap_got(p, size);
-
-    return p;
+    return prt_heap_sample(prt_heap_aligned_alloc(alignment, size), size);
 }
 
 
 static void *
 prt_heap_hook_valloc(size_t size)
 {
-    void  *p;
+    if (prt_heap_passes(size)) {
+        return prt_heap_valloc(size);
+    }
 
-    p = prt_heap_valloc(size);
-
-    prt_heap_got(p, size);
-
-    return p;
+    return prt_heap_sample(prt_heap_valloc(size), size);
 }
 
 
 static void *
 prt_heap_hook_pvalloc(size_t size)
 {
-    void  *p;
+    if (prt_heap_passes(size)) {
+        return prt_heap_pvalloc(size);
+    }
 
-    p = prt_heap_pvalloc(size);
-
-    prt_heap_got(p, size);
-
-    return p;
+    return prt_heap_sample(prt_heap_pvalloc(size), size);
 }
 
 
@@ -587,13 +603,11 @@ prt_heap_hook_pvalloc(size_t size)
     static void *                                                             \
     prt_heap_hook_new_##i(size_t size, uintptr_t a, uintptr_t b)              \
     {                                                                         \
-        void  *p;                                                             \
+        if (prt_heap_passes(size)) {                                          \
+            return prt_heap_new[i](size, a, b);                               \
+        }                                                                     \
                                                                               \
-        p = prt_heap_new[i](size, a, b);                                      \
-                                                                              \
-        prt_heap_got(p, size);                                                \
-                                                                              \
-        return p;                                                             \
+        return prt_heap_sample(prt_heap_new[i](size, a, b), size);            \
     }
 
 #define PRT_HEAP_DELETE(i)                                                    \
@@ -601,10 +615,8 @@ prt_heap_hook_pvalloc(size_t size)
     static void                                                               \
     prt_heap_hook_delete_##i(void *p, uintptr_t a, uintptr_t b)               \
     {                                                                         \
-        prt_live_block_t  block;                                              \
-                                                                              \
-        if (prt_heap_known(p) && prt_heap_forget(p, &block)) {                \
-            prt_heap_count(&block, 0, 1);                                     \
+        if (prt_heap_known(p)) {                                              \
+            prt_heap_gone(p);                                                 \
         }                                                                     \
                                                                               \
         prt_heap_delete[i](p, a, b);                                          \
