@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "encode/prt_debugfile.h"
+#include "encode/prt_debugproof.h"
 
 
 #define PRT_DEBUGFILE_HEX        (2 * PRT_BUILD_ID_MAX + 1)
@@ -25,18 +26,19 @@ static int prt_debugfile_beside(const prt_debugfile_t *debug, unsigned i,
     char *path);
 static int prt_debugfile_in_dir(const prt_debugfile_t *debug, const char *dir,
     int len, unsigned i, char *path);
-static int prt_debugfile_belongs(const prt_debugfile_t *debug,
+static prt_debugfile_proof_t prt_debugfile_proof(const prt_debugfile_t *debug,
     const prt_elf_t *file, const char *path);
 static int prt_debugfile_dirname(const char *path);
 static void prt_debugfile_mix(uint64_t *hash, uint64_t value);
 
 
-int
+prt_debugfile_proof_t
 prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file)
 {
-    int       rc;
-    char      path[PATH_MAX];
-    unsigned  i;
+    int                    rc;
+    char                   path[PATH_MAX];
+    unsigned               i;
+    prt_debugfile_proof_t  proof;
 
     for (i = 0; ; i++) {
 
@@ -50,8 +52,10 @@ prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file)
             continue;
         }
 
-        if (prt_debugfile_belongs(debug, file, path)) {
-            return 0;
+        proof = prt_debugfile_proof(debug, file, path);
+
+        if (proof != PRT_DEBUGFILE_NONE) {
+            return proof;
         }
 
         prt_elf_close(file);
@@ -59,7 +63,7 @@ prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file)
 
     memset(file, 0, sizeof(prt_elf_t));
 
-    return -1;
+    return PRT_DEBUGFILE_NONE;
 }
 
 
@@ -197,19 +201,27 @@ prt_debugfile_in_dir(const prt_debugfile_t *debug, const char *dir, int len,
 }
 
 
-static int
-prt_debugfile_belongs(const prt_debugfile_t *debug, const prt_elf_t *file,
+static prt_debugfile_proof_t
+prt_debugfile_proof(const prt_debugfile_t *debug, const prt_elf_t *file,
     const char *path)
 {
     uint32_t  crc;
 
     if (debug->build_id_len) {
-        return prt_elf_is(file, debug->build_id, debug->build_id_len);
+
+        if (prt_elf_is(file, debug->build_id, debug->build_id_len)) {
+            return PRT_DEBUGFILE_SAME;
+        }
+
+    } else if (debug->link
+               && prt_elf_crc(path, &crc) == 0
+               && crc == debug->crc)
+    {
+        return PRT_DEBUGFILE_SAME;
     }
 
-    return debug->link
-           && prt_elf_crc(path, &crc) == 0
-           && crc == debug->crc;
+    return debug->own && prt_debugproof(debug->own, file)
+           ? PRT_DEBUGFILE_REBUILT : PRT_DEBUGFILE_NONE;
 }
 
 

@@ -26,14 +26,26 @@ typedef struct {
     const char      *link;               /* debuglink; NULL: none, or not known */
     uint32_t         crc;                /* its checksum */
     const char      *fetched;            /* from debuginfod; NULL: not */
+    const prt_elf_t *own;                /* the object's own file, open; NULL: not */
 } prt_debugfile_t;
+
+
+/* how a file was proved to belong to the object */
+
+typedef enum {
+    PRT_DEBUGFILE_NONE = 0,              /* there is none */
+    PRT_DEBUGFILE_SAME,                  /* by build ID or checksum */
+    PRT_DEBUGFILE_REBUILT                /* by prt_debugproof() */
+} prt_debugfile_proof_t;
 
 
 /*
  * Opens the file that is proved to belong to the object: by an equal build ID,
- * or, if the object has none, by the debuglink's checksum.  0, or -1.
+ * or, if the object has none, by the debuglink's checksum; else by layout and
+ * code.
  */
-int prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file);
+prt_debugfile_proof_t prt_debugfile_open(const prt_debugfile_t *debug,
+    prt_elf_t *file);
 
 /*
  * Changes when one of the files, the object's own among them, comes, goes or

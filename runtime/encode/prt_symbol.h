@@ -6,7 +6,8 @@
  * debug info, symbol tables and unwind tables of ELF files.
  *
  * A name is right or it is not given: a file is used only when its build ID is
- * the one of the object in memory, and a symbol only when the address lies in
+ * the one of the object in memory, or when layout and code prove that it fits
+ * (prt_debugproof.h), and a symbol only when the address lies in
  * it.  What has no name gets a stable one of its object and the start of its
  * unwind table entry ("nginx@0x3a4f0"), or of the gap between two of these.
  *
@@ -42,6 +43,7 @@
 #define PRT_SYMBOL_FDE           0x10     /* "nginx@0x3a4f0" */
 #define PRT_SYMBOL_NONE          0x20     /* "nginx@?": no usable file, or no code there */
 #define PRT_SYMBOL_GIVEN         0x40     /* of a synthetic image */
+#define PRT_SYMBOL_REBUILT       0x80     /* of an object: debug info of a rebuild */
 
 #define PRT_SYMBOL_NAMED         (PRT_SYMBOL_DEBUG | PRT_SYMBOL_SYMTAB        \
                                   | PRT_SYMBOL_DYNSYM | PRT_SYMBOL_PLT         \

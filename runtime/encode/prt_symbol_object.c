@@ -92,11 +92,21 @@ prt_symbol_object_open(prt_symbol_object_t *object, const prt_image_t *image,
     debug = prt_symbol_object_debugfile(object, dirs);
     object->stamp = prt_debugfile_stamp(&debug);
 
-    if (object->dwarf == NULL
-        && image->memory == NULL
-        && prt_debugfile_open(&debug, &object->debug) == 0)
-    {
-        object->dwarf = prt_dwarf_open(&object->debug);
+    if (object->dwarf == NULL && image->memory == NULL) {
+
+        switch (prt_debugfile_open(&debug, &object->debug)) {
+
+        case PRT_DEBUGFILE_REBUILT:
+            sources |= PRT_SYMBOL_REBUILT;
+            /* fall through */
+
+        case PRT_DEBUGFILE_SAME:
+            object->dwarf = prt_dwarf_open(&object->debug);
+            break;
+
+        default:
+            break;
+        }
     }
 
     /* With memory short there are fewer names, but none that is wrong. */
@@ -205,6 +215,7 @@ prt_symbol_object_debugfile(const prt_symbol_object_t *object,
     debug.link = object->link;
     debug.crc = object->crc;
     debug.fetched = object->fetched;
+    debug.own = object->own.elf ? &object->own : NULL;
 
     return debug;
 }
