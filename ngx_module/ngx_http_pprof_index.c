@@ -34,6 +34,8 @@ static void ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page,
     prt_job_t *job);
 static void ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
     const prt_worker_info_t *w);
+static void ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page,
+    prt_job_t *job);
 static void ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page,
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_index_url(ngx_http_request_t *r,
@@ -135,6 +137,7 @@ ngx_http_pprof_index_done(ngx_http_request_t *r, prt_job_t *job)
 
     ngx_http_pprof_index_profiles(&page, job);
     ngx_http_pprof_index_workers(&page, job);
+    ngx_http_pprof_index_naming(&page, job);
     ngx_http_pprof_index_hints(&page, r);
 
     ngx_http_pprof_print(&page, "<p><small>nginx/%s, pprofrt %s</small></p>\n"
@@ -300,6 +303,65 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
     }
 
     ngx_http_pprof_print(page, "</td></tr>\n");
+}
+
+
+/* As it was in the last profile that this worker made. */
+
+static void
+ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
+{
+    u_char                   *path, *name;
+    size_t                    i, n, len;
+    const prt_naming_info_t  *info;
+
+    info = prt_job_naming(job, &n);
+
+    if (n == 0) {
+        return;
+    }
+
+    ngx_http_pprof_print(page,
+        "<h2>Names</h2>\n"
+        "<table>\n"
+        "<tr><th>Object</th><th>Named from</th><th class=\"n\">Addresses</th>"
+        "<th class=\"n\">Named</th><th>To have all</th></tr>\n");
+
+    for (i = 0; i < n; i++) {
+
+        len = ngx_strlen(info[i].path);
+        len += ngx_escape_html(NULL, (u_char *) info[i].path, len);
+
+        path = ngx_pnalloc(page->pool, len + 1);
+        if (path == NULL) {
+            page->failed = 1;
+            return;
+        }
+
+        (void) ngx_escape_html(path, (u_char *) info[i].path,
+                               ngx_strlen(info[i].path));
+        path[len] = '\0';
+
+        name = (u_char *) strrchr((char *) path, '/');
+        name = name ? name + 1 : path;
+
+        ngx_http_pprof_print(page,
+            "<tr><td title=\"%s\">%s</td><td>%s</td><td class=\"n\">%uD</td>"
+            "<td class=\"n\">%ui %%</td><td>",
+            path, name, info[i].source, info[i].addresses,
+            (ngx_uint_t) (info[i].addresses - info[i].unnamed) * 100
+            / info[i].addresses);
+
+        if (info[i].unnamed && path[0] == '/') {
+            ngx_http_pprof_print(page, "<code>tools/ngx-debuginfo %s</code>",
+                                 path);
+        }
+
+        ngx_http_pprof_print(page, "</td></tr>\n");
+    }
+
+    ngx_http_pprof_print(page, "</table>\n"
+        "<p><small>In the last profile that this worker made.</small></p>\n");
 }
 
 

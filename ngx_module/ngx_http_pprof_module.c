@@ -23,6 +23,9 @@
 #define NGX_HTTP_PPROF_MAX_DURATION_MAX      86400000
 
 
+#define NGX_HTTP_PPROF_DEBUG_PATH  "/usr/lib/debug"
+
+
 /* What a directive with a number may be set to. */
 
 typedef struct {
@@ -41,6 +44,8 @@ static char *ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_pprof(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_pprof_debug_path(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_pprof_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_pprof_init_process(ngx_cycle_t *cycle);
@@ -120,6 +125,13 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, heap_rate),
       &ngx_http_pprof_heap_rate_range },
+
+    { ngx_string("pprof_debug_path"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_pprof_debug_path,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("pprof_max_duration"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -334,6 +346,61 @@ ngx_http_pprof(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* The directories that are given, and then the usual one. */
+
+static char *
+ngx_http_pprof_debug_path(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_pprof_main_conf_t  *pmcf = conf;
+
+    u_char      *p;
+    size_t       size;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    if (pmcf->debug_path.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    size = sizeof(NGX_HTTP_PPROF_DEBUG_PATH);
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (value[i].data[0] != '/'
+            || ngx_strlchr(value[i].data, value[i].data + value[i].len, ':'))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid value \"%V\" in \"%V\" directive, it "
+                               "must be an absolute path without colons",
+                               &value[i], &cmd->name);
+            return NGX_CONF_ERROR;
+        }
+
+        size += value[i].len + 1;
+    }
+
+    p = ngx_pnalloc(cf->pool, size);
+    if (p == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    pmcf->debug_path.data = p;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        p = ngx_cpymem(p, value[i].data, value[i].len);
+        *p++ = ':';
+    }
+
+    ngx_memcpy(p, NGX_HTTP_PPROF_DEBUG_PATH,
+               sizeof(NGX_HTTP_PPROF_DEBUG_PATH));
+
+    pmcf->debug_path.len = size - 1;
+
+    return NGX_CONF_OK;
+}
+
+
 static char *
 ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -529,6 +596,7 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
     options->memory = pmcf->memory;
     options->cpu_rate = pmcf->cpu_rate;
     options->heap_rate = pmcf->heap_rate;
+    options->debug_path = (char *) pmcf->debug_path.data;
     options->gauges = ngx_http_pprof_gauges;
 }
 

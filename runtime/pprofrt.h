@@ -93,6 +93,12 @@ typedef struct {
     uint64_t               heap_rate;
 
     /*
+     * Directories of debug files, separated by colons; NULL: /usr/lib/debug.
+     * Has to stay where it is.
+     */
+    const char            *debug_path;
+
+    /*
      * Asked now and then by the service thread, never by the control thread;
      * must only read.  May be NULL.
      */
@@ -204,6 +210,15 @@ typedef struct {
 } prt_worker_info_t;
 
 
+/* How an object's addresses were named in the last profile of this process. */
+typedef struct {
+    char                   path[256];     /* its end, if it is longer */
+    const char            *source;        /* "debug info", "dynamic symbols", ... */
+    uint32_t               addresses;
+    uint32_t               unnamed;       /* of these, without a function's name */
+} prt_naming_info_t;
+
+
 /*
  * Each returns NULL when memory is short.  "data" is the caller's, given back
  * by prt_job_data().
@@ -248,6 +263,8 @@ PRT_EXPORT const prt_answer_t *prt_job_answer(prt_job_t *job);
 
 /* Only of a finished job of prt_job_state(). */
 PRT_EXPORT const prt_worker_info_t *prt_job_workers(prt_job_t *job,
+    size_t *n);
+PRT_EXPORT const prt_naming_info_t *prt_job_naming(prt_job_t *job,
     size_t *n);
 PRT_EXPORT uint64_t prt_job_count(prt_job_t *job,
     const prt_profile_info_t *profile);

@@ -55,6 +55,7 @@ my @good = (
     [ http('pprof_heap_rate 1;') ],
     [ http('pprof_heap_rate 1g;') ],
     [ http('pprof_heap_rate off;') ],
+    [ http('pprof_debug_path /opt/debug /var/debug;') ],
     [ http('pprof_max_duration 1s;') ],
     [ http('pprof_max_duration 1h30m;') ],
     [ http('pprof_max_duration 24h;') ],
@@ -137,10 +138,18 @@ my @bad = (
     numbers('pprof_max_duration', '1s to 24h', '5m',
             qw( 0 999ms 25h -1 x )),
 
+    [ http('pprof_debug_path debug;'),
+      'invalid value "debug" in "pprof_debug_path" directive, it must be an '
+      . 'absolute path without colons in ' ],
+    [ http('pprof_debug_path /a /b:/c;'),
+      'invalid value "/b:/c" in "pprof_debug_path" directive, ' ],
+    [ http('pprof_debug_path /a; pprof_debug_path /b;'),
+      '"pprof_debug_path" directive is duplicate in ' ],
+
     map { [ location("pprof on; $_ 1m;"),
             "\"$_\" directive is not allowed here" ] }
         qw( pprof_memory pprof_cpu_rate pprof_heap_rate pprof_max_duration
-            pprof_production ),
+            pprof_production pprof_debug_path ),
 );
 
 sub numbers {

@@ -7,6 +7,7 @@
  */
 
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,17 @@
 #include "encode/prt_pprof_build.h"
 
 
+#define PRT_PPROF_NAMES  10            /* comments about names */
+
+
 static int prt_pprof_build(prt_pprof_t *pprof);
 static int prt_pprof_head(prt_pprof_t *pprof);
 static prt_pb_type_t *prt_pprof_type(prt_pprof_t *pprof,
     const prt_value_type_t *type);
+static int prt_pprof_names(prt_pprof_t *pprof);
+static int prt_pprof_name_cmp(const void *one, const void *two);
+static int prt_pprof_comment(prt_pprof_t *pprof, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 static int prt_pprof_samples(prt_pprof_t *pprof);
 static prt_pb_sample_t *prt_pprof_sample(prt_pprof_t *pprof,
     const prt_report_sample_t *sample);
@@ -82,6 +90,7 @@ prt_pprof_build(prt_pprof_t *pprof)
 {
     if (prt_pprof_head(pprof) != 0
         || prt_pprof_locations(pprof) != 0
+        || prt_pprof_names(pprof) != 0
         || prt_pprof_samples(pprof) != 0)
     {
         return -1;
@@ -111,12 +120,18 @@ prt_pprof_head(prt_pprof_t *pprof)
     profile->sample_type = prt_arena_alloc(pprof->arena,
                                            PRT_VALUES_MAX * sizeof(void *));
     profile->comment = prt_arena_alloc(pprof->arena,
-                                       (report->ncomments + 1)
+                                       (report->ncomments + PRT_PPROF_NAMES)
                                        * sizeof(int64_t));
+    pprof->namings = prt_arena_alloc(pprof->arena, (report->nimages + 1)
+                                                   * sizeof(prt_naming_t));
 
-    if (profile->sample_type == NULL || profile->comment == NULL) {
+    if (profile->sample_type == NULL || profile->comment == NULL
+        || pprof->namings == NULL)
+    {
         return -1;
     }
+
+    memset(pprof->namings, 0, (report->nimages + 1) * sizeof(prt_naming_t));
 
     for (i = 0; i < report->ntypes; i++) {
         profile->sample_type[i] = prt_pprof_type(pprof, &report->types[i]);
@@ -170,6 +185,117 @@ prt_pprof_type(prt_pprof_t *pprof, const prt_value_type_t *type)
     message->unit = prt_pprof_string(pprof, type->unit);
 
     return (message->type < 0 || message->unit < 0) ? NULL : message;
+}
+
+
+/* What has no name, and what would give it one. */
+
+static int
+prt_pprof_names(prt_pprof_t *pprof)
+{
+    size_t               i, n;
+    uint32_t             addresses, unnamed;
+    prt_naming_t        *naming;
+    const prt_image_t   *image;
+    const prt_report_t  *report;
+
+    report = pprof->report;
+    addresses = 0;
+    unnamed = 0;
+    n = 0;
+
+    for (i = 0; i < report->nimages; i++) {
+        image = &report->images[i];
+        naming = &pprof->namings[i];
+
+        if (image->names) {
+            continue;
+        }
+
+        addresses += naming->addresses;
+        unnamed += naming->unnamed;
+
+        if (naming->addresses) {
+            prt_symbols_note(pprof->symbols, image, naming->addresses,
+                             naming->unnamed);
+        }
+
+        if (naming->unnamed) {
+            naming->path = image->path;
+            pprof->namings[n++] = *naming;
+        }
+    }
+
+    if (unnamed == 0) {
+        return 0;
+    }
+
+    if (prt_pprof_comment(pprof, "names: %u of %u addresses have a function's "
+                          "name", addresses - unnamed, addresses) != 0)
+    {
+        return -1;
+    }
+
+    qsort(pprof->namings, n, sizeof(prt_naming_t), prt_pprof_name_cmp);
+
+    for (i = 0; i < n && i < PRT_PPROF_NAMES - 2; i++) {
+        naming = &pprof->namings[i];
+
+        /* there is nothing to be had for the vDSO */
+
+        if (prt_pprof_comment(pprof, "names: %u of %u are missing in %s%s%s",
+                              naming->unnamed, naming->addresses, naming->path,
+                              naming->path[0] == '/'
+                              ? ": run tools/ngx-debuginfo " : "",
+                              naming->path[0] == '/' ? naming->path : "") != 0)
+        {
+            return -1;
+        }
+    }
+
+    if (i < n) {
+        return prt_pprof_comment(pprof, "names: some are missing in %zu more "
+                                 "objects", n - i);
+    }
+
+    return 0;
+}
+
+
+static int
+prt_pprof_name_cmp(const void *one, const void *two)
+{
+    const prt_naming_t  *a = one, *b = two;
+
+    if (a->unnamed != b->unnamed) {
+        return a->unnamed < b->unnamed ? 1 : -1;
+    }
+
+    return strcmp(a->path, b->path);
+}
+
+
+/* There has to be room for it. */
+
+static int
+prt_pprof_comment(prt_pprof_t *pprof, const char *fmt, ...)
+{
+    char      text[1024];
+    int64_t   string;
+    va_list   args;
+
+    va_start(args, fmt);
+    (void) vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+
+    string = prt_pprof_string(pprof, text);
+    if (string < 0) {
+        return -1;
+    }
+
+    pprof->profile.comment[pprof->profile.n_comment++] = string;
+
+    return 0;
 }
 
 

@@ -52,6 +52,8 @@ typedef struct {
     prt_pb_profile_t      profile;
     prt_strings_t         strings;
 
+    prt_naming_t         *namings;         /* of each image */
+
     prt_pprof_segment_t  *segments;        /* sorted by start */
     size_t                nsegments;
 

@@ -216,6 +216,7 @@ prt_pprof_location(prt_pprof_t *pprof, uint64_t frame, uint64_t id)
     unsigned              n;
     uint64_t              address;
     prt_symbol_t          symbols[PRT_SYMBOL_INLINES];
+    prt_naming_t         *naming;
     const prt_image_t    *image;
     prt_pb_location_t    *location;
     prt_pprof_segment_t  *segment;
@@ -258,6 +259,10 @@ prt_pprof_location(prt_pprof_t *pprof, uint64_t frame, uint64_t id)
     if (n == 0 || symbols[0].from == PRT_SYMBOL_NONE) {
         segment->unnamed = 1;
     }
+
+    naming = &pprof->namings[image - pprof->report->images];
+    naming->addresses++;
+    naming->unnamed += n == 0 || !(symbols[n - 1].from & PRT_SYMBOL_NAMED);
 
     if (prt_pprof_lines(pprof, location, symbols, n) != 0) {
         return NULL;

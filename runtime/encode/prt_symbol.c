@@ -168,6 +168,73 @@ prt_symbols_sources(prt_symbols_t *symbols, const prt_image_t *image)
 }
 
 
+void
+prt_symbols_note(prt_symbols_t *symbols, const prt_image_t *image,
+    uint32_t addresses, uint32_t unnamed)
+{
+    prt_symbol_object_t  *object;
+
+    object = symbols ? prt_symbols_object(symbols, image) : NULL;
+
+    if (object) {
+        object->addresses = addresses;
+        object->unnamed = unnamed;
+    }
+}
+
+
+unsigned
+prt_symbols_noted(prt_symbols_t *symbols, prt_naming_t *noted, unsigned max)
+{
+    unsigned              n;
+    prt_symbol_object_t  *object;
+
+    n = 0;
+
+    for (object = symbols->objects; object && n < max; object = object->next) {
+
+        if (object->addresses == 0) {
+            continue;
+        }
+
+        noted[n].path = object->path;
+        noted[n].sources = object->sources;
+        noted[n].addresses = object->addresses;
+        noted[n].unnamed = object->unnamed;
+        n++;
+    }
+
+    return n;
+}
+
+
+const char *
+prt_symbols_source(unsigned sources)
+{
+    unsigned  i;
+
+    static const struct {
+        unsigned     flag;
+        const char  *text;
+    } texts[] = {
+        { PRT_SYMBOL_REBUILT, "debug info of a rebuild" },
+        { PRT_SYMBOL_DEBUG, "debug info" },
+        { PRT_SYMBOL_SYMTAB, "symbol table" },
+        { PRT_SYMBOL_DYNSYM, "dynamic symbols" },
+        { PRT_SYMBOL_PLT, "dynamic symbols" },
+        { PRT_SYMBOL_FDE, "unwind information" }
+    };
+
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (sources & texts[i].flag) {
+            return texts[i].text;
+        }
+    }
+
+    return "nothing: its file is not there, or is another one";
+}
+
+
 static unsigned
 prt_symbols_synthetic(const prt_image_t *image, uint64_t vaddr,
     prt_symbol_t *out, unsigned max)

@@ -94,6 +94,27 @@ unsigned prt_symbols_lookup(prt_symbols_t *symbols, const prt_image_t *image,
  */
 unsigned prt_symbols_sources(prt_symbols_t *symbols, const prt_image_t *image);
 
+/* How the addresses of an object were named in the last profile. */
+typedef struct {
+    const char   *path;
+    unsigned      sources;                /* PRT_SYMBOL_* flags */
+    uint32_t      addresses;
+    uint32_t      unnamed;                /* of these, without a function's name */
+} prt_naming_t;
+
+void prt_symbols_note(prt_symbols_t *symbols, const prt_image_t *image,
+    uint32_t addresses, uint32_t unnamed);
+
+/*
+ * What was noted, at most "max" objects, the last used first.  Paths are valid
+ * until the next call of another function.
+ */
+unsigned prt_symbols_noted(prt_symbols_t *symbols, prt_naming_t *noted,
+    unsigned max);
+
+/* "debug info", ".symtab", ...: the best of the sources. */
+const char *prt_symbols_source(unsigned sources);
+
 /*
  * Fetches debug files of objects that were looked up and have none, from the
  * servers in $DEBUGINFOD_URLS; does nothing where that is not set.  To be

@@ -42,6 +42,8 @@ struct prt_symbol_object_s {
     uint64_t              refused;       /* by debuginfod: not to ask before, ns */
 
     unsigned              sources;       /* PRT_SYMBOL_*; 0: not known yet */
+    uint32_t              addresses;     /* of the last profile ... */
+    uint32_t              unnamed;       /* ... and those without a name */
     unsigned              opened:1;
     unsigned              wanted:1;      /* looked up since the last fetching */
 

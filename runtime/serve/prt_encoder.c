@@ -24,12 +24,14 @@
 #define PRT_ENCODER_STACK  (2 * 1024 * 1024)  /* bytes; libdw recurses */
 #define PRT_ENCODER_IDLE   (10 * PRT_SEC)     /* then its memory is given back */
 #define PRT_ENCODER_FETCH  (60 * PRT_SEC)     /* at most, for debug info */
+#define PRT_ENCODER_NAMES  64                 /* objects that the index shows */
 #define PRT_ENCODER_STOP   (500 * PRT_MSEC)   /* for the thread to end */
 
 
 static void *prt_encoder_main(void *data);
 static void prt_encoder_current(prt_job_t *job);
 static void prt_encode(prt_job_t *job, prt_symbols_t *symbols);
+static void prt_encoder_note(prt_symbols_t *symbols);
 
 
 static pthread_t         prt_encoder_thread;
@@ -41,6 +43,9 @@ static atomic_int        prt_encoder_wanted;  /* a job is there: no fetching now
 
 static pthread_mutex_t   prt_encoder_mutex = PTHREAD_MUTEX_INITIALIZER;
 static prt_job_t        *prt_encoder_job;     /* at work on */
+
+static prt_naming_info_t  prt_encoder_names[PRT_ENCODER_NAMES];
+static unsigned           prt_encoder_nnames;
 
 
 void
@@ -130,6 +135,11 @@ prt_encoder_main(void *data)
 
     symbols = prt_symbols_create();
 
+    if (symbols && prt_process.options.debug_path) {
+        (void) prt_symbols_debug_path(symbols,
+                                      prt_process.options.debug_path);
+    }
+
     for ( ;; ) {
         atomic_store(&prt_encoder_wanted, 0);
         word = atomic_load(&prt_encoder_word);
@@ -216,6 +226,8 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
     } else {
         rc = prt_pprof_encode(report, symbols, &job->body, &job->answer.size,
                               job->error, &job->cancelled);
+
+        prt_encoder_note(symbols);
     }
 
     if (rc != 0) {
@@ -229,4 +241,64 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
     job->answer.data = job->body;
 
     prt_job_finish(job);
+}
+
+
+/* The service thread asks for it while this one may be at work. */
+
+static void
+prt_encoder_note(prt_symbols_t *symbols)
+{
+    size_t              len;
+    unsigned            i, n;
+    const char         *path;
+    prt_naming_t        noted[PRT_ENCODER_NAMES];
+    prt_naming_info_t  *info;
+
+    n = prt_symbols_noted(symbols, noted, PRT_ENCODER_NAMES);
+
+    (void) pthread_mutex_lock(&prt_encoder_mutex);
+
+    for (i = 0; i < n; i++) {
+        info = &prt_encoder_names[i];
+        path = noted[i].path;
+        len = strlen(path);
+
+        if (len >= sizeof(info->path)) {
+            path += len - sizeof(info->path) + 1;
+        }
+
+        (void) strcpy(info->path, path);
+
+        info->source = prt_symbols_source(noted[i].sources);
+        info->addresses = noted[i].addresses;
+        info->unnamed = noted[i].unnamed;
+    }
+
+    prt_encoder_nnames = n;
+
+    (void) pthread_mutex_unlock(&prt_encoder_mutex);
+}
+
+
+prt_naming_info_t *
+prt_encoder_naming(size_t *n)
+{
+    prt_naming_info_t  *names;
+
+    (void) pthread_mutex_lock(&prt_encoder_mutex);
+
+    *n = prt_encoder_nnames;
+    names = malloc(sizeof(prt_encoder_names));
+
+    if (names) {
+        memcpy(names, prt_encoder_names, sizeof(prt_encoder_names));
+
+    } else {
+        *n = 0;
+    }
+
+    (void) pthread_mutex_unlock(&prt_encoder_mutex);
+
+    return names;
 }

@@ -202,6 +202,15 @@ prt_job_workers(prt_job_t *job, size_t *n)
 }
 
 
+const prt_naming_info_t *
+prt_job_naming(prt_job_t *job, size_t *n)
+{
+    *n = job->nnaming;
+
+    return job->naming;
+}
+
+
 uint64_t
 prt_job_count(prt_job_t *job, const prt_profile_info_t *profile)
 {
@@ -217,6 +226,7 @@ prt_job_free(prt_job_t *job)
 
     free(job->addresses);
     free(job->workers);
+    free(job->naming);
     free(job->body);
     free(job);
 }

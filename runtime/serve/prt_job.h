@@ -66,6 +66,8 @@ struct prt_job_s {
 
     prt_worker_info_t     *workers;        /* PRT_JOB_STATE */
     size_t                 nworkers;
+    prt_naming_info_t     *naming;
+    size_t                 nnaming;
     uint64_t               counts[PRT_TABLES_MAX];
 
     prt_answer_t           answer;
@@ -140,6 +142,9 @@ void prt_session_drop(prt_job_t *job);
 /* Takes the job over; starts the thread if need be.  Service thread only. */
 void prt_encoder_push(prt_job_t *job);
 int prt_encoder_stop(void);
+
+/* How objects were named, as the index shows it; NULL: none yet, or no memory. */
+prt_naming_info_t *prt_encoder_naming(size_t *n);
 
 
 #endif /* _PRT_JOB_H_INCLUDED_ */

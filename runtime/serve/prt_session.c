@@ -249,6 +249,8 @@ prt_session_state(prt_job_t *job)
         prt_snapshot_free(snapshot);
     }
 
+    job->naming = prt_encoder_naming(&job->nnaming);
+
     prt_job_finish(job);
 
     return 0;
