@@ -266,9 +266,10 @@ prt_encoder_note(prt_symbols_t *symbols)
 
         if (len >= sizeof(info->path)) {
             path += len - sizeof(info->path) + 1;
+            len = sizeof(info->path) - 1;
         }
 
-        (void) strcpy(info->path, path);
+        memcpy(info->path, path, len + 1);
 
         info->source = prt_symbols_source(noted[i].sources);
         info->addresses = noted[i].addresses;
