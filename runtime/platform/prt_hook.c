@@ -243,8 +243,24 @@ prt_hook_wanted(const prt_object_t *object)
 
     static const char  libunwind[] = "libunwind";
 
+#ifdef __SANITIZE_THREAD__
+    static const char  libc[] = "libc.so", libtsan[] = "libtsan";
+#endif
+
     name = strrchr(object->path, '/');
     name = name ? name + 1 : object->path;
+
+#ifdef __SANITIZE_THREAD__
+
+    /* TSan allocates by them in a thread that it does not know yet */
+
+    if (strncmp(name, libc, sizeof(libc) - 1) == 0
+        || strncmp(name, libtsan, sizeof(libtsan) - 1) == 0)
+    {
+        return 0;
+    }
+
+#endif
 
     return !object->own && !object->is_vdso && !object->is_loader
            && strncmp(name, libunwind, sizeof(libunwind) - 1) != 0;
