@@ -76,7 +76,7 @@ ok($d->{now}, 'library: bound when loaded');
 is($d->{soname}, 'libpprofrt.so', 'library: its name');
 is($d->{runpath}, '', 'library: no path of its own');
 ok(!$d->{textrel}, 'library: no relocations of code');
-is_deeply([ grep { !/^lib(?:c|dl|pthread|unwind|protobuf-c|dw|elf|z|lzma)\.so\.\d+$/ }
+is_deeply([ grep { !/^lib(?:c|m|dl|pthread|unwind|protobuf-c|dw|elf|z|lzma)\.so\.\d+$/ }
             @{ $d->{needed} } ], [], 'library: needs');
 cmp_ok(tls_size($lib), '<', 128, 'library: thread-local storage');
 

@@ -43,7 +43,8 @@ typedef struct {
 static int prt_hooks_apply(const prt_map_t *map, const prt_change_t *changes,
     unsigned n);
 static int prt_hook_wanted(const prt_object_t *object);
-static void *prt_hook_pin(const prt_object_t *object);
+static void *prt_hook_pin(const prt_object_t *object)
+    __attribute__((no_sanitize("thread")));  /* does not see the loader's lock */
 static int prt_hook_change(const prt_object_t *object,
     const prt_change_t *changes, unsigned n);
 static int prt_hook_dynamic(const prt_object_t *object, prt_dynamic_t *d);
