@@ -294,7 +294,7 @@ my $nginx = start_nginx(modules => [ $ours, $module ], main_config => q{
 # The lines of hosted_heavy() in a profile: "file:line" as they stand there.
 
 sub profile_of {
-    my $work = $nginx->background('/pool?seconds=1.2');
+    my $work = $nginx->background('/pool?ms=1500');
     my $p = $nginx->profile('/debug/pprof/profile?seconds=0.8&hz=200');
 
     $work->result;
