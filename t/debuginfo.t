@@ -372,7 +372,7 @@ my %name;
 
 for my $sample (@{ $p->samples }) {
     for my $location (map { $p->location($_) } @{ $sample->{locations} }) {
-        $name{sprintf '0x%x', $location->{address}} = $location->{frames}[-1]
+        $name{sprintf '0x%x', $location->{address}} = $location->{frames}[0]
             if $location->{mapping}{filename} =~ m{^/};
     }
 }
