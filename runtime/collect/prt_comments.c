@@ -271,6 +271,11 @@ prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end)
 {
     uint64_t  missed, lost;
 
+    if (merge->report.period == 0) {
+        prt_comment(merge, "memory: off, by pprof_heap_rate");
+        return;
+    }
+
     prt_comment(merge, "memory: sampled once in %lld bytes on average; values "
                 "are estimates of all", (long long) merge->report.period);
 

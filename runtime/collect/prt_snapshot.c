@@ -26,7 +26,7 @@ prt_snapshot_t *
 prt_snapshot_take(prt_region_t *region, unsigned profile,
     const prt_target_t *target, uint64_t since, uint64_t sync)
 {
-    unsigned              i, n;
+    unsigned              i, n, ended;
     uint64_t              owner;
     prt_entry_t          *entry;
     prt_snapshot_t       *snapshot;
@@ -43,12 +43,15 @@ prt_snapshot_take(prt_region_t *region, unsigned profile,
 
     snapshot->now = prt_now();
 
+    /* what they allocated counts on */
+    ended = prt_profiles[profile].info.flags & PRT_PROFILE_MEMORY;
+
     for (i = 0; i < n; i++) {
         entry = &region->head->entries[i];
         state = prt_region_state(region, i, &owner);
 
         if (state != PRT_SLOT_LIVE
-            && (state != PRT_SLOT_ENDED || since == 0))
+            && (state != PRT_SLOT_ENDED || (since == 0 && !ended)))
         {
             continue;
         }

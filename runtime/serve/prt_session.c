@@ -24,7 +24,7 @@ static uint64_t prt_session_collect(prt_job_t *job);
 static uint64_t prt_session_symbol(prt_job_t *job);
 static uint64_t prt_session_state(prt_job_t *job);
 static uint64_t prt_session_count(const prt_profile_t *profile,
-    const uint64_t *counters);
+    const uint64_t *counters, int live);
 static void prt_session_worker(prt_worker_info_t *info,
     const prt_snapshot_slot_t *slot);
 static int prt_session_missing(prt_job_t *job);
@@ -234,7 +234,7 @@ prt_session_state(prt_job_t *job)
         for (i = 0; i < snapshot->n; i++) {
             slot = &snapshot->slots[i];
 
-            if (k == 0) {
+            if (k == 0 && slot->live) {
                 prt_session_worker(&job->workers[job->nworkers++], slot);
             }
 
@@ -242,7 +242,8 @@ prt_session_state(prt_job_t *job)
 
             for (row = 0; row < slot->rows; row++) {
                 job->counts[k] += prt_session_count(&prt_profiles[k],
-                                                    &slot->counters[row * n]);
+                                                    &slot->counters[row * n],
+                                                    slot->live);
             }
         }
 
@@ -258,7 +259,8 @@ prt_session_state(prt_job_t *job)
 
 
 static uint64_t
-prt_session_count(const prt_profile_t *profile, const uint64_t *counters)
+prt_session_count(const prt_profile_t *profile, const uint64_t *counters,
+    int live)
 {
     int64_t                values[PRT_VALUES_MAX];
     static const uint64_t  none[PRT_COUNTERS_MAX];
@@ -267,7 +269,7 @@ prt_session_count(const prt_profile_t *profile, const uint64_t *counters)
         return counters[profile->count];
     }
 
-    profile->derive(none, counters, 1, values);
+    profile->derive(none, counters, live, values);
 
     return values[profile->count] > 0 ? (uint64_t) values[profile->count] : 0;
 }

@@ -175,7 +175,7 @@ prt_heap_set_rate(uint64_t rate)
 int64_t
 prt_heap_period(void)
 {
-    return prt_heap_rate ? (int64_t) prt_heap_rate : 1;
+    return (int64_t) prt_heap_rate;
 }
 
 

@@ -36,6 +36,8 @@ extern const prt_source_t  prt_heap_source;
  * before the source starts.
  */
 void prt_heap_set_rate(uint64_t rate);
+
+/* That rate; 0: off. */
 int64_t prt_heap_period(void);
 
 /* The calling thread's allocations are the profiler's own: never sampled. */

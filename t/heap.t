@@ -1,0 +1,270 @@
+
+# Copyright (C) the maintainers of nginx pprof
+
+# The memory profiles against the truth: the example module allocates known
+# amounts.  With one sample in 4 KiB a bound of 5 % is four times the deviation
+# to expect; the unit test heap_test has more kinds of allocations.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use File::Glob qw( :bsd_glob );
+use PprofTest;
+use Test::More;
+
+my $rate = 4096;
+my %config = (config => q{
+    location /debug/pprof { pprof auto; }
+    location /alloc { hosted alloc; }
+});
+
+sub start {
+    my ($directives, %more) = @_;
+
+    return start_nginx(%config, http_config => "pprof_production off;\n"
+                       . $directives, %more);
+}
+
+sub near {
+    my ($got, $expected, $what) = @_;
+    my $off = $expected ? $got / $expected - 1 : $got;
+
+    cmp_ok(abs $off, '<', 0.05, $what)
+        or diag "$got instead of $expected";
+}
+
+my %Function = (keep => 'hosted_alloc_keep', free => 'hosted_alloc_free');
+
+sub values_of {
+    my ($p, $function) = @_;
+
+    return map { scalar $p->with_frame($_, qr/^$function$/) }
+           qw( alloc_objects alloc_space inuse_objects inuse_space );
+}
+
+sub amounts {
+    my ($p, $function, $what, @expected) = @_;
+    my @names = qw( alloc_objects alloc_space inuse_objects inuse_space );
+    my @got = values_of($p, $function);
+
+    near($got[$_], $expected[$_], "$what: $names[$_]") for 0 .. 3;
+}
+
+
+# What is held, given back, and in between.
+
+my $nginx = start("pprof_heap_rate $rate; pprof_memory 64m;");
+
+$nginx->get('/alloc?how=keep&size=64&count=200000');
+$nginx->get('/alloc?how=free&size=128&count=400000');
+
+my $p = $nginx->profile('/debug/pprof/heap');
+is_deeply([ $p->problems ], [], 'heap: valid');
+is_deeply([ $p->types ], [ qw( alloc_objects/count alloc_space/bytes
+                               inuse_objects/count inuse_space/bytes ) ],
+          'heap: types');
+is($p->{period}, $rate, 'heap: period');
+is("$p->{period_type}{type}/$p->{period_type}{unit}", 'space/bytes',
+   'heap: period type');
+ok((grep { /^memory: sampled once in $rate bytes on average/ } $p->comments),
+   'heap: comments');
+
+amounts($p, 'hosted_alloc_keep', 'small, held', 200000, 64 * 200000, 200000,
+        64 * 200000);
+amounts($p, 'hosted_alloc_free', 'churn', 400000, 128 * 400000, 0, 0);
+
+$nginx->get('/alloc?how=keep&size=4096&count=10000');
+$nginx->get('/alloc?how=keep&size=1048576&count=20');
+
+my @held = (200000 + 10000 + 20, 64 * 200000 + 4096 * 10000 + 1048576 * 20);
+amounts($nginx->profile('/debug/pprof/allocs'), 'hosted_alloc_keep', 'mixed',
+        @held, @held);
+
+# the leaf is the caller: no frame of ours, nor of the allocator
+
+my ($sample) = grep { grep { $_ eq 'hosted_alloc_keep' } @{ $_->{frames} } }
+               @{ $p->samples };
+is($sample->{frames}[0], 'hosted_alloc_keep', 'the leaf is the caller');
+is($sample->{frames}[-1], '_start', 'the stack is whole');
+
+
+# A window is the difference, also of what goes.
+
+my $job = $nginx->background('/debug/pprof/heap?seconds=1.5');
+select undef, undef, undef, 0.5;
+$nginx->get('/alloc?how=drop');
+$nginx->get('/alloc?how=free&size=4096&count=10000');
+my $res = $job->result;
+
+is($res->{status}, 200, 'window: status');
+like($res->{headers}, qr/filename="heap-delta"/, 'window: file name');
+
+$p = Pprof::Proto->parse($res->{content});
+amounts($p, 'hosted_alloc_keep', 'window', 0, 0, -$held[0], -$held[1]);
+amounts($p, 'hosted_alloc_free', 'window', 10000, 40960000, 0, 0);
+
+amounts($nginx->profile('/debug/pprof/heap'), 'hosted_alloc_keep', 'given back',
+        @held, 0, 0);
+
+
+# The text form, and what pprof makes of it.
+
+$nginx->get('/alloc?how=keep&size=4096&count=10000');
+$res = $nginx->get('/debug/pprof/heap?debug=1');
+like($res->{content}, qr/^heap profile: \d+: \d+ \[\d+: \d+\] @ heapprofile\n/,
+     'debug=1: head');
+
+my ($n, $bytes) = $res->{content} =~ /^(\d+): (\d+) \[\d+: \d+\] \@.*\n# labels.*\n#\t\S+\thosted_alloc_keep\+/m;
+near($n, 10000, 'debug=1: objects');
+near($bytes, 40960000, 'debug=1: bytes');
+
+my $dir = temp_dir();
+PprofTest::spew("$dir/heap.txt", $res->{content});
+my ($out, $code) = go_pprof('-raw', "$dir/heap.txt");
+is($code, 0, 'debug=1: go tool pprof reads it');
+like($out, qr{inuse_objects/count inuse_space/bytes}, 'debug=1: as memory');
+
+$res = $nginx->get('/debug/pprof/heap?gc=1');
+is($res->{status}, 200, 'gc=1');
+is($res->{headers}{'content-disposition'}, 'attachment; filename="heap"',
+   'heap: file name');
+
+# counters never fall while a worker lives
+
+my @before = values_of($nginx->profile('/debug/pprof/allocs'), 'hosted_alloc_keep');
+$nginx->get('/alloc?how=drop');
+my @after = values_of($nginx->profile('/debug/pprof/allocs'), 'hosted_alloc_keep');
+is_deeply([ @after[0, 1] ], [ @before[0, 1] ], 'allocated stays');
+is_deeply([ @after[2, 3] ], [ 0, 0 ], 'in use goes');
+
+
+# gc=1 gives memory back to the system.
+
+sub rss { process_state($nginx->worker_pids)->{rss} }
+
+$nginx->get('/alloc?how=keep&size=2000&count=40000');
+my $high = rss();
+$nginx->get('/alloc?how=keep&size=64&count=1');       # on top of them
+$nginx->get('/alloc?how=drop');
+$nginx->get('/debug/pprof/heap?gc=1');
+ok(wait_for(sub { rss() < $high - 40_000_000 }, 20), 'gc=1: memory given back')
+    or diag rss() . " of $high";
+
+$nginx->stop;
+
+
+# Two workers, and one that dies: its memory is in use no more.
+
+$nginx = start("pprof_heap_rate $rate; pprof_memory 64m;", workers => 2);
+
+my %kept;
+
+for (1 .. 200) {
+    my ($pid) = $nginx->get('/alloc?how=keep&size=4096&count=5000')->{content}
+                =~ /"pid": *(\d+)/;
+    $kept{$pid} += 5000;
+    last if keys %kept == 2;
+}
+
+is(scalar keys %kept, 2, 'two workers: both were served');
+
+my $sum = 0;
+$sum += $_ for values %kept;
+near((values_of($nginx->profile('/debug/pprof/heap'), 'hosted_alloc_keep'))[2],
+     $sum, 'two workers: together');
+
+for my $pid (sort keys %kept) {
+    near((values_of($nginx->profile("/debug/pprof/heap?pid=$pid"),
+                    'hosted_alloc_keep'))[2], $kept{$pid}, "two workers: $pid");
+}
+
+my ($victim, $other) = sort keys %kept;
+kill 'KILL', $victim;
+ok(wait_for(sub { !grep { $_ == $victim } $nginx->worker_pids }, 20), 'it died');
+near((values_of($nginx->profile('/debug/pprof/heap'), 'hosted_alloc_keep'))[2],
+     $kept{$other}, 'dead: only what the living one holds');
+near((values_of($nginx->profile('/debug/pprof/allocs'), 'hosted_alloc_keep'))[0],
+     $sum, 'dead: what it allocated counts on');
+
+my $workers;
+
+ok(wait_for(sub {
+    ($workers) = $nginx->get('/debug/pprof/')->{content}
+                 =~ m{<h2>Workers</h2>(.*?)</table>}s;
+    (() = $workers =~ /\?pid=/g) == 2;
+}, 20), 'dead: another one in its place');
+unlike($workers, qr/\?pid=$victim\b/, 'dead: no worker of the index');
+
+$nginx->stop;
+
+
+# With the default rate: the function that leaks is first.
+
+$nginx = start('');
+$nginx->get('/alloc?how=keep&size=4096&count=30000');
+PprofTest::spew("$dir/heap.pb.gz", $nginx->get('/debug/pprof/heap')->{content});
+($out) = go_pprof('-top', "$dir/heap.pb.gz");
+like($out, qr/^Type: inuse_space$/m, 'default: what pprof shows');
+like($out, qr/flat%.*\n\s*\S+\s+\S+%\s+\S+%\s+\S+\s+\S+%\s+hosted_alloc_keep$/m,
+     'default rate: the leak is first') or diag $out;
+
+
+# Off, and a change of the rate: by a reload.
+
+$nginx->configure(http_config => 'pprof_production off; pprof_heap_rate off;');
+$nginx->reload;
+$nginx->settled;
+$nginx->get('/alloc?how=keep&size=4096&count=30000');
+
+# of the worker that is there now: what those before it allocated counts on
+
+sub now { '/debug/pprof/heap?pid=' . ($nginx->worker_pids)[0] }
+
+$p = $nginx->profile(now());
+is(scalar @{ $p->samples }, 0, 'off: nothing');
+ok((grep { /^memory: off/ } $p->comments), 'off: the comments say so')
+    or diag join "\n", $p->comments;
+
+$nginx->configure(http_config => 'pprof_production off; pprof_heap_rate 1m;');
+$nginx->reload;
+$nginx->settled;
+is($nginx->profile(now())->{period}, 1048576, 'reload: new rate');
+
+# a table that is too small says what it lost
+
+$nginx->configure(http_config => 'pprof_production off; pprof_heap_rate 1;
+                                  pprof_memory 1m;');
+$nginx->reload;
+$nginx->settled;
+$nginx->get('/alloc?how=keep&size=64&count=50000');
+$p = $nginx->profile(now());
+near((values_of($p, 'hosted_alloc_keep'))[0], 50000, 'full: all are counted');
+ok((grep { /^pprof_memory is too small: \d+ sampled blocks are not counted as in use/ }
+    $p->comments), 'full: the comments say so');
+
+is(scalar(grep { /exited on signal/ } split /\n/, $nginx->error_log), 0,
+   'no worker died');
+
+
+# Other allocators, preloaded.
+
+for my $library (qw( libjemalloc.so.2 libtcmalloc_minimal.so.4 libtcmalloc.so.4 )) {
+    my ($path) = bsd_glob("/usr/lib/*-linux-gnu/$library");
+
+    SKIP: {
+        skip "no $library", 5 if !$path;
+
+        my $preloaded = start("pprof_heap_rate $rate; pprof_memory 64m;",
+                              env => { LD_PRELOAD => $path });
+        $preloaded->get('/alloc?how=keep&size=1024&count=50000');
+        $preloaded->get('/alloc?how=free&size=1024&count=50000');
+        my $q = $preloaded->profile('/debug/pprof/heap');
+        amounts($q, 'hosted_alloc_keep', $library, 50000, 51200000, 50000,
+                51200000);
+        near((values_of($q, 'hosted_alloc_free'))[3], 0, "$library: given back");
+    }
+}
+
+
+done_testing();
