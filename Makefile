@@ -147,6 +147,16 @@ lint: module $(BUILD)/profile.pb-c.h
 $(BUILD)/bench_unwind: tools/bench_unwind.c $(OBJS)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -o $@ $< $(OBJS) $(PRT_LIBS)
 
+# a pair of malloc() and free(); the library is loaded by the program
+
+$(BUILD)/bench_heap: tools/bench_heap.c $(BUILD)/libpprofrt.so
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -Wl,-z,now -o $@ $< -ldl
+
+# names: their time and memory
+
+$(BUILD)/bench_symbols: tools/bench_symbols.c t/unit/elf_image.h $(OBJS)
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -o $@ $< $(OBJS) $(PRT_LIBS)
+
 
 # parsers of outside input
 
