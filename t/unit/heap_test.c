@@ -30,6 +30,8 @@
 enum { ALLOC_OBJECTS, ALLOC_SPACE, INUSE_OBJECTS, INUSE_SPACE };
 
 
+static prt_region_t  *region;
+
 static void      *kept[KEPT_MAX];
 static unsigned   nkept;
 
@@ -128,6 +130,7 @@ known_realloc(size_t size)
 static void
 start(uint64_t rate, size_t memory)
 {
+    char           error[PRT_ERROR_LEN];
     prt_options_t  options;
 
     memset(&options, 0, sizeof(options));
@@ -135,7 +138,12 @@ start(uint64_t rate, size_t memory)
     options.worker = -1;
     options.heap_rate = rate;
 
-    start_with(NULL, &options);
+    /* a new one each time: what ended processes allocated counts on */
+
+    region = prt_region_create(1, error);
+    assert_non_null(region);
+
+    start_with(region, &options);
 }
 
 
@@ -668,6 +676,11 @@ stop(void **state)
 
     release();
     prt_stop();
+
+    if (region) {
+        prt_region_destroy(region);
+        region = NULL;
+    }
 
     return 0;
 }
