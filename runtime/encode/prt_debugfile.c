@@ -4,14 +4,12 @@
  */
 
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "encode/prt_debugfile.h"
-#include "encode/prt_debugproof.h"
 
 
 #define PRT_DEBUGFILE_HEX        (2 * PRT_BUILD_ID_MAX + 1)
@@ -22,23 +20,33 @@
 
 static int prt_debugfile_candidate(const prt_debugfile_t *debug, unsigned i,
     char *path);
+static int prt_debugfile_shared(const prt_debugfile_t *debug, unsigned i,
+    char *path);
 static int prt_debugfile_beside(const prt_debugfile_t *debug, unsigned i,
     char *path);
 static int prt_debugfile_in_dir(const prt_debugfile_t *debug, const char *dir,
     int len, unsigned i, char *path);
+static int prt_debugfile_by_id(char *path, const char *dir, int len,
+    const uint8_t *id, unsigned id_len);
+static int prt_debugfile_refused(const prt_debugfile_t *debug,
+    const char *path);
 static prt_debugfile_proof_t prt_debugfile_proof(const prt_debugfile_t *debug,
     const prt_elf_t *file, const char *path);
 static int prt_debugfile_dirname(const char *path);
-static void prt_debugfile_mix(uint64_t *hash, uint64_t value);
+static void prt_debugfile_mix(uint64_t *hash, const char *path);
 
 
 prt_debugfile_proof_t
-prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file)
+prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file,
+    char path[PATH_MAX])
 {
     int                    rc;
-    char                   path[PATH_MAX];
+    char                   other[PATH_MAX];
     unsigned               i;
+    prt_elf_t              rebuilt;
     prt_debugfile_proof_t  proof;
+
+    memset(&rebuilt, 0, sizeof(prt_elf_t));
 
     for (i = 0; ; i++) {
 
@@ -48,14 +56,64 @@ prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file)
             break;
         }
 
-        if (rc == 0 || prt_elf_open(file, path) != 0) {
+        if (rc == 0
+            || prt_debugfile_refused(debug, path)
+            || prt_elf_open(file, path) != 0)
+        {
             continue;
         }
 
         proof = prt_debugfile_proof(debug, file, path);
 
-        if (proof != PRT_DEBUGFILE_NONE) {
+        if (proof == PRT_DEBUGFILE_SAME) {
+            prt_elf_close(&rebuilt);
             return proof;
+        }
+
+        /* Another place may have the very one. */
+
+        if (proof == PRT_DEBUGFILE_REBUILT && rebuilt.elf == NULL) {
+            rebuilt = *file;
+            memcpy(other, path, PATH_MAX);
+            continue;
+        }
+
+        prt_elf_close(file);
+    }
+
+    *file = rebuilt;
+
+    if (rebuilt.elf == NULL) {
+        return PRT_DEBUGFILE_NONE;
+    }
+
+    memcpy(path, other, PATH_MAX);
+
+    return PRT_DEBUGFILE_REBUILT;
+}
+
+
+int
+prt_debugfile_open_shared(const prt_debugfile_t *debug, prt_elf_t *file)
+{
+    int       rc;
+    char      path[PATH_MAX];
+    unsigned  i;
+
+    for (i = 0; ; i++) {
+
+        rc = prt_debugfile_shared(debug, i, path);
+
+        if (rc < 0) {
+            break;
+        }
+
+        if (rc == 0 || prt_elf_open_shared(file, path) != 0) {
+            continue;
+        }
+
+        if (prt_elf_is_shared(file, debug->shared_id, debug->shared_id_len)) {
+            return 0;
         }
 
         prt_elf_close(file);
@@ -63,45 +121,28 @@ prt_debugfile_open(const prt_debugfile_t *debug, prt_elf_t *file)
 
     memset(file, 0, sizeof(prt_elf_t));
 
-    return PRT_DEBUGFILE_NONE;
+    return -1;
 }
 
 
 uint64_t
 prt_debugfile_stamp(const prt_debugfile_t *debug)
 {
-    int          rc;
-    char         path[PATH_MAX];
-    unsigned     i;
-    uint64_t     hash;
-    struct stat  st;
+    int       rc;
+    char      path[PATH_MAX];
+    unsigned  i;
+    uint64_t  hash;
 
     hash = 0xcbf29ce484222325;
 
-    for (i = 0; ; i++) {
+    prt_debugfile_mix(&hash, debug->path);
 
-        if (i == 0) {
-            rc = snprintf(path, PATH_MAX, "%s", debug->path) < PATH_MAX;
+    for (i = 0; (rc = prt_debugfile_candidate(debug, i, path)) >= 0; i++) {
+        prt_debugfile_mix(&hash, rc ? path : NULL);
+    }
 
-        } else {
-            rc = prt_debugfile_candidate(debug, i - 1, path);
-        }
-
-        if (rc < 0) {
-            break;
-        }
-
-        prt_debugfile_mix(&hash, i);
-
-        if (rc == 0 || stat(path, &st) == -1) {
-            continue;
-        }
-
-        prt_debugfile_mix(&hash, st.st_dev);
-        prt_debugfile_mix(&hash, st.st_ino);
-        prt_debugfile_mix(&hash, (uint64_t) st.st_size);
-        prt_debugfile_mix(&hash, (uint64_t) st.st_mtim.tv_sec);
-        prt_debugfile_mix(&hash, (uint64_t) st.st_mtim.tv_nsec);
+    for (i = 0; (rc = prt_debugfile_shared(debug, i, path)) >= 0; i++) {
+        prt_debugfile_mix(&hash, rc ? path : NULL);
     }
 
     return hash;
@@ -138,6 +179,80 @@ prt_debugfile_candidate(const prt_debugfile_t *debug, unsigned i, char *path)
 }
 
 
+/* The same for the file of shared debug info: by its ID, and by the link. */
+
+static int
+prt_debugfile_shared(const prt_debugfile_t *debug, unsigned i, char *path)
+{
+    int          n, len;
+    const char  *dir, *end;
+
+    if (debug->shared == NULL) {
+        return -1;
+    }
+
+    if (i == 0) {
+        return debug->shared_fetched
+               && snprintf(path, PATH_MAX, "%s", debug->shared_fetched)
+                  < PATH_MAX;
+    }
+
+    i--;
+
+    for (dir = debug->dirs; *dir; dir = *end ? end + 1 : end) {
+        end = strchrnul(dir, ':');
+        len = (int) (end - dir);
+
+        if (i == 0) {
+            return len
+                   && prt_debugfile_by_id(path, dir, len, debug->shared_id,
+                                          debug->shared_id_len);
+        }
+
+        i--;
+
+        /* An absolute link may be meant for another root. */
+
+        if (i == 0) {
+            n = snprintf(path, PATH_MAX, "%.*s%s", len, dir, debug->shared);
+            return len && debug->shared[0] == '/' && n < PATH_MAX;
+        }
+
+        i--;
+    }
+
+    switch (i) {
+
+    case 0:
+        n = (debug->shared[0] == '/')
+            ? snprintf(path, PATH_MAX, "%s", debug->shared)
+            : snprintf(path, PATH_MAX, "%.*s%s",
+                       prt_debugfile_dirname(debug->shared_by),
+                       debug->shared_by, debug->shared);
+
+        return n < PATH_MAX;
+
+    case 1:
+
+        /* below .build-id/ there may be a link to the file */
+
+        if (debug->shared[0] == '/' || realpath(debug->shared_by, path) == NULL)
+        {
+            return 0;
+        }
+
+        len = prt_debugfile_dirname(path);
+        n = snprintf(path + len, (size_t) (PATH_MAX - len), "%s",
+                     debug->shared);
+
+        return n < PATH_MAX - len;
+
+    default:
+        return -1;
+    }
+}
+
+
 static int
 prt_debugfile_beside(const prt_debugfile_t *debug, unsigned i, char *path)
 {
@@ -166,26 +281,11 @@ static int
 prt_debugfile_in_dir(const prt_debugfile_t *debug, const char *dir, int len,
     unsigned i, char *path)
 {
-    int       n, dirname;
-    char      hex[PRT_DEBUGFILE_HEX];
-    unsigned  k;
+    int  n, dirname;
 
     if (i == 0) {
-
-        if (debug->build_id_len < 2
-            || debug->build_id_len > PRT_BUILD_ID_MAX)
-        {
-            return 0;
-        }
-
-        for (k = 0; k < debug->build_id_len; k++) {
-            (void) snprintf(hex + 2 * k, 3, "%02x", debug->build_id[k]);
-        }
-
-        n = snprintf(path, PATH_MAX, "%.*s/.build-id/%.2s/%s.debug", len, dir,
-                     hex, hex + 2);
-
-        return n < PATH_MAX;
+        return prt_debugfile_by_id(path, dir, len, debug->build_id,
+                                   debug->build_id_len);
     }
 
     dirname = prt_debugfile_dirname(debug->path);
@@ -201,10 +301,47 @@ prt_debugfile_in_dir(const prt_debugfile_t *debug, const char *dir, int len,
 }
 
 
+static int
+prt_debugfile_by_id(char *path, const char *dir, int len, const uint8_t *id,
+    unsigned id_len)
+{
+    char      hex[PRT_DEBUGFILE_HEX];
+    unsigned  i;
+
+    if (id_len < 2 || id_len > PRT_BUILD_ID_MAX) {
+        return 0;
+    }
+
+    for (i = 0; i < id_len; i++) {
+        (void) snprintf(hex + 2 * i, 3, "%02x", id[i]);
+    }
+
+    return snprintf(path, PATH_MAX, "%.*s/.build-id/%.2s/%s.debug", len, dir,
+                    hex, hex + 2)
+           < PATH_MAX;
+}
+
+
+/* True for a file that was read before, and did not belong to the object. */
+
+static int
+prt_debugfile_refused(const prt_debugfile_t *debug, const char *path)
+{
+    struct stat  st;
+
+    return debug->own
+           && stat(path, &st) == 0
+           && prt_debugproof_known(debug->proofs, debug->own->stamp,
+                                   prt_elf_stamp(&st))
+              == 0;
+}
+
+
 static prt_debugfile_proof_t
 prt_debugfile_proof(const prt_debugfile_t *debug, const prt_elf_t *file,
     const char *path)
 {
+    int       fits;
     uint32_t  crc;
 
     if (debug->build_id_len) {
@@ -220,8 +357,20 @@ prt_debugfile_proof(const prt_debugfile_t *debug, const prt_elf_t *file,
         return PRT_DEBUGFILE_SAME;
     }
 
-    return debug->own && prt_debugproof(debug->own, file)
-           ? PRT_DEBUGFILE_REBUILT : PRT_DEBUGFILE_NONE;
+    if (debug->own == NULL) {
+        return PRT_DEBUGFILE_NONE;
+    }
+
+    fits = prt_debugproof_known(debug->proofs, debug->own->stamp,
+                                file->stamp);
+
+    if (fits < 0) {
+        fits = prt_debugproof(debug->own, file);
+        prt_debugproof_remember(debug->proofs, debug->own->stamp, file->stamp,
+                                fits);
+    }
+
+    return fits ? PRT_DEBUGFILE_REBUILT : PRT_DEBUGFILE_NONE;
 }
 
 
@@ -239,8 +388,13 @@ prt_debugfile_dirname(const char *path)
 
 
 static void
-prt_debugfile_mix(uint64_t *hash, uint64_t value)
+prt_debugfile_mix(uint64_t *hash, const char *path)
 {
-    *hash = (*hash ^ value) * 0x100000001b3;
+    uint64_t     stamp;
+    struct stat  st;
+
+    stamp = (path && stat(path, &st) == 0) ? prt_elf_stamp(&st) : 0;
+
+    *hash = (*hash ^ stamp) * 0x100000001b3;
     *hash ^= *hash >> 29;
 }

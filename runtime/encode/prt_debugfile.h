@@ -11,10 +11,12 @@
 #define _PRT_DEBUGFILE_H_INCLUDED_
 
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "encode/prt_debugproof.h"
 #include "encode/prt_elf.h"
 
 
@@ -27,6 +29,12 @@ typedef struct {
     uint32_t         crc;                /* its checksum */
     const char      *fetched;            /* from debuginfod; NULL: not */
     const prt_elf_t *own;                /* the object's own file, open; NULL: not */
+    prt_debugproofs_t  *proofs;
+    const char      *shared;             /* path of shared debug info; NULL: none */
+    const char      *shared_by;          /* the file that has this link */
+    const uint8_t   *shared_id;
+    unsigned         shared_id_len;
+    const char      *shared_fetched;     /* from debuginfod; NULL: not */
 } prt_debugfile_t;
 
 
@@ -41,11 +49,14 @@ typedef enum {
 
 /*
  * Opens the file that is proved to belong to the object: by an equal build ID,
- * or, if the object has none, by the debuglink's checksum; else by layout and
- * code.
+ * or, if the object has none, by the debuglink's checksum; where no directory
+ * has that one, by layout and code.
  */
 prt_debugfile_proof_t prt_debugfile_open(const prt_debugfile_t *debug,
-    prt_elf_t *file);
+    prt_elf_t *file, char path[PATH_MAX]);
+
+/* Opens the file of shared debug info that has the link's ID.  0, or -1. */
+int prt_debugfile_open_shared(const prt_debugfile_t *debug, prt_elf_t *file);
 
 /*
  * Changes when one of the files, the object's own among them, comes, goes or

@@ -49,6 +49,11 @@ prt_debugproof(const prt_elf_t *object, const prt_elf_t *file)
         }
 
         if (sa.sh_type == SHT_NOBITS) {
+
+            if (sa.sh_flags & SHF_EXECINSTR) {
+                return 0;
+            }
+
             continue;
         }
 
@@ -134,4 +139,36 @@ prt_debugproof_differ(Elf_Scn *a, Elf_Scn *b)
     }
 
     return n;
+}
+
+
+int
+prt_debugproof_known(const prt_debugproofs_t *proofs, uint64_t object,
+    uint64_t file)
+{
+    unsigned  i, n;
+
+    n = proofs->n < PRT_DEBUGPROOFS ? proofs->n : PRT_DEBUGPROOFS;
+
+    for (i = 0; i < n; i++) {
+        if (proofs->list[i].object == object && proofs->list[i].file == file) {
+            return proofs->list[i].fits;
+        }
+    }
+
+    return -1;
+}
+
+
+void
+prt_debugproof_remember(prt_debugproofs_t *proofs, uint64_t object,
+    uint64_t file, int fits)
+{
+    unsigned  i;
+
+    i = proofs->n++ % PRT_DEBUGPROOFS;
+
+    proofs->list[i].object = object;
+    proofs->list[i].file = file;
+    proofs->list[i].fits = fits;
 }

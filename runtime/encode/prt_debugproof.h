@@ -12,6 +12,8 @@
 #define _PRT_DEBUGPROOF_H_INCLUDED_
 
 
+#include <stdint.h>
+
 #include "encode/prt_elf.h"
 
 
@@ -23,6 +25,21 @@
 #define PRT_DEBUGPROOF_BYTES  64
 #define PRT_DEBUGPROOF_PART   1000       /* one in so many */
 
+#define PRT_DEBUGPROOFS       8          /* the last ones are remembered */
+
+
+/* What came of it for pairs of files, by their stamps.  All zero at first. */
+
+typedef struct {
+    struct {
+        uint64_t  object;
+        uint64_t  file;
+        int       fits;
+    } list[PRT_DEBUGPROOFS];
+
+    unsigned      n;                     /* ever */
+} prt_debugproofs_t;
+
 
 /*
  * True when both have the same sections in memory (names, types, flags,
@@ -31,6 +48,12 @@
  * debug file without code proves nothing.
  */
 int prt_debugproof(const prt_elf_t *object, const prt_elf_t *file);
+
+/* What came of it before: 1, 0, or -1 for files that are not remembered. */
+int prt_debugproof_known(const prt_debugproofs_t *proofs, uint64_t object,
+    uint64_t file);
+void prt_debugproof_remember(prt_debugproofs_t *proofs, uint64_t object,
+    uint64_t file, int fits);
 
 
 #endif /* _PRT_DEBUGPROOF_H_INCLUDED_ */

@@ -15,8 +15,10 @@
 #define PRT_DWARF_OVERLAP    64
 
 
-static size_t prt_dwarf_sections(const prt_elf_t *file);
-static int prt_dwarf_strings(prt_dwarf_t *dwarf, const prt_elf_t *file);
+static int prt_dwarf_common(prt_dwarf_t *dwarf, const prt_elf_t *common);
+static size_t prt_dwarf_size(const prt_elf_t *file);
+static int prt_dwarf_sections(prt_dwarf_sections_t *sections,
+    prt_dwarf_programs_t *programs, const prt_elf_t *file);
 static int prt_dwarf_units(prt_dwarf_t *dwarf);
 static int prt_dwarf_add_unit(prt_dwarf_t *dwarf, Dwarf_Die *die);
 static void prt_dwarf_language(prt_dwarf_unit_t *unit);
@@ -29,14 +31,33 @@ static int prt_dwarf_functions(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
 static int prt_dwarf_range_cmp(const void *one, const void *two);
 
 
+int
+prt_dwarf_has(const prt_elf_t *file)
+{
+    return prt_dwarf_size(file) != 0;
+}
+
+
 prt_dwarf_t *
-prt_dwarf_open(const prt_elf_t *file)
+prt_dwarf_open(prt_elf_t *file, prt_elf_t *common)
 {
     size_t        size;
     prt_dwarf_t  *dwarf;
 
-    size = prt_dwarf_sections(file);
-    if (size == 0 || size > PRT_DWARF_SIZE_MAX) {
+    /* Neither file makes libdw open another one. */
+
+    if ((common->elf && prt_elf_drop_sharedlink(common) != 0)
+        || prt_elf_drop_sharedlink(file) != 0)
+    {
+        return NULL;
+    }
+
+    size = prt_dwarf_size(file);
+
+    if (size == 0
+        || size + (common->elf ? prt_dwarf_size(common) : 0)
+           > PRT_DWARF_SIZE_MAX)
+    {
         return NULL;
     }
 
@@ -48,7 +69,9 @@ prt_dwarf_open(const prt_elf_t *file)
     dwarf->dwarf = dwarf_begin_elf(file->elf, DWARF_C_READ, NULL);
 
     if (dwarf->dwarf == NULL
-        || prt_dwarf_strings(dwarf, file) != 0
+        || prt_dwarf_sections(&dwarf->sections[0], &dwarf->programs, file)
+           != 0
+        || prt_dwarf_common(dwarf, common) != 0
         || prt_dwarf_units(dwarf) != 0
         || dwarf->ranges.nelts == 0)
     {
@@ -57,6 +80,33 @@ prt_dwarf_open(const prt_elf_t *file)
     }
 
     return dwarf;
+}
+
+
+static int
+prt_dwarf_common(prt_dwarf_t *dwarf, const prt_elf_t *common)
+{
+    prt_dwarf_programs_t  ignored;
+
+    if (common->elf == NULL) {
+        return 0;
+    }
+
+    if (prt_dwarf_size(common) == 0
+        || prt_dwarf_sections(&dwarf->sections[1], &ignored, common) != 0)
+    {
+        return -1;
+    }
+
+    dwarf->common = dwarf_begin_elf(common->elf, DWARF_C_READ, NULL);
+
+    if (dwarf->common == NULL) {
+        return -1;
+    }
+
+    dwarf_setalt(dwarf->dwarf, dwarf->common);
+
+    return 0;
 }
 
 
@@ -71,9 +121,14 @@ prt_dwarf_close(prt_dwarf_t *dwarf)
 
     free(dwarf->units);
     free(dwarf->ranges.elts);
+    prt_pages_free(&dwarf->pages);
 
     if (dwarf->dwarf) {
         (void) dwarf_end(dwarf->dwarf);
+    }
+
+    if (dwarf->common) {
+        (void) dwarf_end(dwarf->common);
     }
 
     free(dwarf);
@@ -83,7 +138,7 @@ prt_dwarf_close(prt_dwarf_t *dwarf)
 /* The size of all debug sections, inflated; 0 when there is no .debug_info. */
 
 static size_t
-prt_dwarf_sections(const prt_elf_t *file)
+prt_dwarf_size(const prt_elf_t *file)
 {
     int          info;
     size_t       size, strings;
@@ -135,22 +190,32 @@ prt_dwarf_sections(const prt_elf_t *file)
 }
 
 
-/* libdw trusts strings to have an end. */
+/* Strings are trusted to have an end. */
 
 static int
-prt_dwarf_strings(prt_dwarf_t *dwarf, const prt_elf_t *file)
+prt_dwarf_sections(prt_dwarf_sections_t *sections,
+    prt_dwarf_programs_t *programs, const prt_elf_t *file)
 {
     size_t      i;
     Elf_Scn    *scn;
     Elf_Data   *data;
     GElf_Shdr   shdr;
 
-    static const char *const  names[] = {
-        ".debug_info", ".debug_str", ".debug_line_str"
+    const struct {
+        const char      *name;
+        const uint8_t  **start;
+        size_t          *size;
+        unsigned         strings;
+    } wanted[] = {
+        { ".debug_info", &sections->info, &sections->info_size, 0 },
+        { ".debug_str", &sections->str, &sections->str_size, 1 },
+        { ".debug_line", &programs->line, &programs->line_size, 0 },
+        { ".debug_line_str", &programs->line_str, &programs->line_str_size,
+          1 }
     };
 
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        scn = prt_elf_section(file, names[i], &shdr);
+    for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        scn = prt_elf_section(file, wanted[i].name, &shdr);
 
         if (scn == NULL
             || (data = elf_rawdata(scn, NULL)) == NULL
@@ -160,21 +225,21 @@ prt_dwarf_strings(prt_dwarf_t *dwarf, const prt_elf_t *file)
             continue;
         }
 
-        if (i == 0) {
-            dwarf->info = data->d_buf;
-            dwarf->info_size = data->d_size;
+        *wanted[i].start = data->d_buf;
+        *wanted[i].size = data->d_size;
 
-        } else if (((const char *) data->d_buf)[data->d_size - 1] != '\0') {
+        if (wanted[i].strings
+            && ((const char *) data->d_buf)[data->d_size - 1] != '\0')
+        {
             return -1;
-        }
-
-        if (i == 1) {
-            dwarf->str = data->d_buf;
-            dwarf->str_size = data->d_size;
         }
     }
 
-    return dwarf->info ? 0 : -1;
+    programs->str = sections->str;
+    programs->str_size = sections->str_size;
+    programs->budget = (uint64_t) programs->line_size * PRT_DWARF_PROGRAMS;
+
+    return sections->info ? 0 : -1;
 }
 
 
@@ -475,9 +540,9 @@ prt_dwarf_range_cmp(const void *one, const void *two)
 size_t
 prt_dwarf_memory(prt_dwarf_t *dwarf, size_t *grown)
 {
-    *grown = dwarf->grown;
+    *grown = dwarf->grown + dwarf->pages.size;
 
-    return dwarf->grown
+    return *grown
            + dwarf->aunits * sizeof(prt_dwarf_unit_t)
            + dwarf->ranges.aelts * sizeof(prt_dwarf_range_t);
 }

@@ -23,8 +23,14 @@
 typedef struct prt_dwarf_s  prt_dwarf_t;
 
 
-/* NULL when the file has no debug info that could be used. */
-prt_dwarf_t *prt_dwarf_open(const prt_elf_t *file);
+/* True when there is debug info to open. */
+int prt_dwarf_has(const prt_elf_t *file);
+
+/*
+ * With the file of debug info that it shares with others, open or not.  NULL
+ * when the file has no debug info that could be used.
+ */
+prt_dwarf_t *prt_dwarf_open(prt_elf_t *file, prt_elf_t *common);
 void prt_dwarf_close(prt_dwarf_t *dwarf);
 
 /*

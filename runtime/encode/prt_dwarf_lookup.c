@@ -14,9 +14,6 @@
 #include "encode/prt_dwarf_unit.h"
 
 
-#define PRT_DWARF_LINE_SIZE  48          /* bytes that libdw takes for a row */
-
-
 /* the scopes around an address, outermost first */
 
 typedef struct {
@@ -30,10 +27,12 @@ static int prt_dwarf_scopes(prt_dwarf_t *dwarf, Dwarf_Die *parent,
     uint64_t vaddr, prt_dwarf_scopes_t *scopes, unsigned depth);
 static unsigned prt_dwarf_line(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
     uint64_t vaddr, prt_symbol_t *symbol);
+static void prt_dwarf_read_lines(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit);
+static void prt_dwarf_forget_lines(prt_dwarf_t *dwarf);
 static void prt_dwarf_function(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
     Dwarf_Die *die, prt_symbol_t *symbol);
-static void prt_dwarf_call(prt_dwarf_unit_t *unit, Dwarf_Die *die,
-    prt_symbol_t *symbol);
+static void prt_dwarf_call(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
+    Dwarf_Die *die, prt_symbol_t *symbol);
 static const char *prt_dwarf_string(prt_dwarf_t *dwarf, Dwarf_Die *die,
     unsigned name);
 static uint32_t prt_dwarf_number(Dwarf_Die *die, unsigned name);
@@ -54,6 +53,12 @@ prt_dwarf_lookup(prt_dwarf_t *dwarf, uint64_t vaddr, prt_symbol_t *out,
     range = prt_dwarf_find(&dwarf->ranges, vaddr);
     if (range == NULL) {
         return 0;
+    }
+
+    /* Not later: names of files are in there. */
+
+    if (dwarf->pages.size > PRT_DWARF_LINES) {
+        prt_dwarf_forget_lines(dwarf);
     }
 
     unit = &dwarf->units[range->place];
@@ -98,7 +103,7 @@ prt_dwarf_lookup(prt_dwarf_t *dwarf, uint64_t vaddr, prt_symbol_t *out,
         prt_dwarf_function(dwarf, unit, die, &out[n]);
 
         if (i > 1) {
-            prt_dwarf_call(unit, die, &call);
+            prt_dwarf_call(dwarf, unit, die, &call);
         }
     }
 
@@ -197,41 +202,62 @@ static unsigned
 prt_dwarf_line(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit, uint64_t vaddr,
     prt_symbol_t *symbol)
 {
-    int           number;
-    size_t        n;
-    Dwarf_Line   *line;
-    Dwarf_Lines  *lines;
+    uint32_t  file, line;
 
     if (!unit->lined) {
-        unit->lined = 1;
-
-        /* libdw takes the length of the directory's name without looking. */
-
-        unit->lineless = dwarf_hasattr(&unit->die, DW_AT_comp_dir)
-                         && prt_dwarf_string(dwarf, &unit->die,
-                                             DW_AT_comp_dir) == NULL;
-
-        if (!unit->lineless && dwarf_getsrclines(&unit->die, &lines, &n) == 0) {
-            dwarf->grown += n * PRT_DWARF_LINE_SIZE;
-        }
+        prt_dwarf_read_lines(dwarf, unit);
     }
 
-    line = unit->lineless ? NULL : dwarf_getsrc_die(&unit->die, vaddr);
-    if (line == NULL) {
+    if (unit->lines == NULL
+        || !prt_dwarf_lines_find(unit->lines, vaddr, &file, &line))
+    {
         return 0;
     }
 
-    symbol->file = dwarf_linesrc(line, NULL, NULL);
+    symbol->file = prt_dwarf_lines_file(unit->lines, file, &dwarf->pages);
 
     if (symbol->file == NULL) {
         return 0;
     }
 
-    if (dwarf_lineno(line, &number) == 0 && number > 0) {
-        symbol->line = (uint32_t) number;
-    }
+    symbol->line = line;
 
     return 1;
+}
+
+
+static void
+prt_dwarf_read_lines(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit)
+{
+    Dwarf_Word       offset;
+    Dwarf_Attribute  attribute;
+
+    unit->lined = 1;
+
+    if (dwarf_attr(&unit->die, DW_AT_stmt_list, &attribute) == NULL
+        || dwarf_formudata(&attribute, &offset) != 0)
+    {
+        return;
+    }
+
+    unit->lines = prt_dwarf_lines_read(&dwarf->programs, offset,
+                                       prt_dwarf_string(dwarf, &unit->die,
+                                                        DW_AT_comp_dir),
+                                       &dwarf->pages);
+}
+
+
+static void
+prt_dwarf_forget_lines(prt_dwarf_t *dwarf)
+{
+    size_t  i;
+
+    for (i = 0; i < dwarf->nunits; i++) {
+        dwarf->units[i].lines = NULL;
+        dwarf->units[i].lined = 0;
+    }
+
+    prt_pages_free(&dwarf->pages);
 }
 
 
@@ -259,20 +285,20 @@ prt_dwarf_function(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
 
 
 static void
-prt_dwarf_call(prt_dwarf_unit_t *unit, Dwarf_Die *die, prt_symbol_t *symbol)
+prt_dwarf_call(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit, Dwarf_Die *die,
+    prt_symbol_t *symbol)
 {
-    size_t        n;
-    uint32_t      file;
-    Dwarf_Half    version;
-    Dwarf_Files  *files;
+    uint32_t    file;
+    Dwarf_Half  version;
 
     symbol->file = NULL;
     symbol->line = prt_dwarf_number(die, DW_AT_call_line);
 
     file = prt_dwarf_number(die, DW_AT_call_file);
 
-    if (dwarf_cu_info(unit->die.cu, &version, NULL, NULL, NULL, NULL, NULL,
-                      NULL) != 0)
+    if (unit->lines == NULL
+        || dwarf_cu_info(unit->die.cu, &version, NULL, NULL, NULL, NULL, NULL,
+                         NULL) != 0)
     {
         return;
     }
@@ -283,9 +309,7 @@ prt_dwarf_call(prt_dwarf_unit_t *unit, Dwarf_Die *die, prt_symbol_t *symbol)
         return;
     }
 
-    if (dwarf_getsrcfiles(&unit->die, &files, &n) == 0 && file < n) {
-        symbol->file = dwarf_filesrc(files, file, NULL, NULL);
-    }
+    symbol->file = prt_dwarf_lines_file(unit->lines, file, &dwarf->pages);
 }
 
 
@@ -297,9 +321,11 @@ prt_dwarf_call(prt_dwarf_unit_t *unit, Dwarf_Die *die, prt_symbol_t *symbol)
 static const char *
 prt_dwarf_string(prt_dwarf_t *dwarf, Dwarf_Die *die, unsigned name)
 {
-    const char       *s;
-    const uint8_t    *p, *end;
-    Dwarf_Attribute   attribute;
+    size_t                 i;
+    const char            *s;
+    const uint8_t         *p, *end;
+    Dwarf_Attribute        attribute;
+    prt_dwarf_sections_t  *sections;
 
     if (dwarf_attr_integrate(die, name, &attribute) == NULL) {
         return NULL;
@@ -308,38 +334,47 @@ prt_dwarf_string(prt_dwarf_t *dwarf, Dwarf_Die *die, unsigned name)
     s = dwarf_formstring(&attribute);
     p = (const uint8_t *) s;
 
-    if (s == NULL) {
+    if (s == NULL || s[0] == '\0') {
         return NULL;
     }
 
-    switch (dwarf_whatform(&attribute)) {
+    for (i = 0; i < 2; i++) {
+        sections = &dwarf->sections[i];
 
-    case DW_FORM_string:
-        end = dwarf->info + dwarf->info_size;
+        switch (dwarf_whatform(&attribute)) {
 
-        if (p >= dwarf->info && p <= end
-            && memchr(p, '\0', (size_t) (end - p)) == NULL)
-        {
-            return NULL;
+        case DW_FORM_string:
+            end = sections->info + sections->info_size;
+
+            if (p >= sections->info && p < end
+                && memchr(p, '\0', (size_t) (end - p)))
+            {
+                return s;
+            }
+
+            break;
+
+        case DW_FORM_strx:
+        case DW_FORM_strx1:
+        case DW_FORM_strx2:
+        case DW_FORM_strx3:
+        case DW_FORM_strx4:
+        case DW_FORM_GNU_str_index:
+
+            if (p >= sections->str
+                && p < sections->str + sections->str_size)
+            {
+                return s;
+            }
+
+            break;
+
+        default:
+            return s;
         }
-
-        break;
-
-    case DW_FORM_strx:
-    case DW_FORM_strx1:
-    case DW_FORM_strx2:
-    case DW_FORM_strx3:
-    case DW_FORM_strx4:
-    case DW_FORM_GNU_str_index:
-
-        if (p < dwarf->str || p >= dwarf->str + dwarf->str_size) {
-            return NULL;
-        }
-
-        break;
     }
 
-    return s[0] ? s : NULL;
+    return NULL;
 }
 
 

@@ -17,12 +17,17 @@
 #include <elfutils/libdw.h>
 
 #include "encode/prt_dwarf.h"
+#include "encode/prt_dwarf_line.h"
+#include "encode/prt_pages.h"
 
 
 /* What damaged or hostile debug info may cost us. */
 
 #define PRT_DWARF_DEPTH      64          /* of nested scopes */
 #define PRT_DWARF_ENTRIES    4000000     /* walked through for a unit or address */
+#define PRT_DWARF_PROGRAMS   16          /* times that all lines are read */
+
+#define PRT_DWARF_LINES      (24u * 1024 * 1024)   /* bytes, then they are read anew */
 
 
 typedef struct {
@@ -42,20 +47,30 @@ typedef struct {
 typedef struct {
     Dwarf_Die            die;
     prt_dwarf_ranges_t   functions;
+    prt_dwarf_lines_t   *lines;          /* NULL: none, or not read */
     unsigned             indexed:1;
-    unsigned             lined:1;
-    unsigned             lineless:1;
+    unsigned             lined:1;        /* its lines are read */
     unsigned             mangled:1;      /* the language has linkage names */
     unsigned             nested:1;       /* functions are in classes, namespaces */
 } prt_dwarf_unit_t;
 
 
-struct prt_dwarf_s {
-    Dwarf               *dwarf;
+/* of a file */
+
+typedef struct {
     const uint8_t       *info;           /* .debug_info */
     size_t               info_size;
     const uint8_t       *str;            /* .debug_str, or NULL */
     size_t               str_size;
+} prt_dwarf_sections_t;
+
+
+struct prt_dwarf_s {
+    Dwarf               *dwarf;
+    Dwarf               *common;         /* what it shares with others, or NULL */
+    prt_dwarf_sections_t  sections[2];   /* of both */
+    prt_dwarf_programs_t  programs;
+    prt_pages_t          pages;          /* of lines */
     prt_dwarf_unit_t    *units;
     size_t               nunits;
     size_t               aunits;

@@ -22,18 +22,29 @@
 #define PRT_ELF_ALIGN        16
 #define PRT_ELF_CRC_CHUNK    65536
 
+#define PRT_ELF_ALTLINK      ".gnu_debugaltlink"
+#define PRT_ELF_SUPPLEMENT   ".debug_sup"
+
 /* deflate cannot do better than 1032:1 */
 #define PRT_ELF_DEFLATE_MAX  1040
 
 
-static int prt_elf_open_file(const char *path, size_t *size);
+static int prt_elf_read(prt_elf_t *file, const char *path, size_t *size);
+static int prt_elf_open_file(const char *path, struct stat *st);
 static size_t prt_elf_pages(size_t size);
+static int prt_elf_begin(prt_elf_t *file, size_t size);
+static int prt_elf_again(prt_elf_t *file, size_t *inflated);
+static unsigned prt_elf_drop_unused(prt_elf_t *file);
+static void prt_elf_drop(prt_elf_t *file, Elf_Scn *scn);
+static int prt_elf_type(const prt_elf_t *file);
 static int prt_elf_check(const prt_elf_t *file, size_t size,
     size_t *inflated);
 static int prt_elf_check_sections(const prt_elf_t *file, size_t size,
     size_t *inflated);
 static size_t prt_elf_inflate(prt_elf_t *file, size_t size, size_t inflated);
-static void prt_elf_discard(uint8_t *data, size_t size);
+static size_t prt_elf_discard(uint8_t *data, size_t size);
+static const char *prt_elf_supplement(const prt_elf_t *file, unsigned shared,
+    const uint8_t **id, unsigned *len);
 static int prt_elf_inflate_section(const Elf64_Chdr *chdr,
     const uint8_t *data, size_t size, uint8_t *out);
 static int prt_elf_same_segments(const prt_elf_t *file,
@@ -43,16 +54,52 @@ static int prt_elf_same_segments(const prt_elf_t *file,
 int
 prt_elf_open(prt_elf_t *file, const char *path)
 {
-    int       fd;
-    size_t    size, done;
-    ssize_t   n;
+    size_t  size;
+
+    return prt_elf_read(file, path, &size) == 0 ? prt_elf_start(file, size)
+                                                : -1;
+}
+
+
+int
+prt_elf_open_shared(prt_elf_t *file, const char *path)
+{
+    size_t  size;
+
+    if (prt_elf_read(file, path, &size) != 0
+        || prt_elf_begin(file, size) != 0)
+    {
+        return -1;
+    }
+
+    if (prt_elf_type(file) != ET_REL && prt_elf_type(file) != ET_DYN
+        && prt_elf_type(file) != ET_EXEC)
+    {
+        prt_elf_close(file);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+prt_elf_read(prt_elf_t *file, const char *path, size_t *length)
+{
+    int          fd;
+    size_t       size, done;
+    ssize_t      n;
+    struct stat  st;
 
     memset(file, 0, sizeof(prt_elf_t));
 
-    fd = prt_elf_open_file(path, &size);
+    fd = prt_elf_open_file(path, &st);
     if (fd == -1) {
         return -1;
     }
+
+    size = (size_t) st.st_size;
+    *length = size;
 
     if (prt_elf_reserve(file, size) != 0) {
         (void) close(fd);
@@ -79,15 +126,16 @@ prt_elf_open(prt_elf_t *file, const char *path)
         return -1;
     }
 
-    return prt_elf_start(file, size);
+    file->stamp = prt_elf_stamp(&st);
+
+    return 0;
 }
 
 
 static int
-prt_elf_open_file(const char *path, size_t *size)
+prt_elf_open_file(const char *path, struct stat *st)
 {
-    int          fd;
-    struct stat  st;
+    int  fd;
 
     /* O_NONBLOCK: a FIFO of this name must not stop us. */
 
@@ -96,18 +144,39 @@ prt_elf_open_file(const char *path, size_t *size)
         return -1;
     }
 
-    if (fstat(fd, &st) == -1
-        || !S_ISREG(st.st_mode)
-        || st.st_size < (off_t) sizeof(Elf64_Ehdr)
-        || st.st_size > (off_t) PRT_ELF_SIZE_MAX)
+    if (fstat(fd, st) == -1
+        || !S_ISREG(st->st_mode)
+        || st->st_size < (off_t) sizeof(Elf64_Ehdr)
+        || st->st_size > (off_t) PRT_ELF_SIZE_MAX)
     {
         (void) close(fd);
         return -1;
     }
 
-    *size = (size_t) st.st_size;
-
     return fd;
+}
+
+
+uint64_t
+prt_elf_stamp(const struct stat *st)
+{
+    size_t    i;
+    uint64_t  hash;
+
+    const uint64_t  values[] = {
+        st->st_dev, st->st_ino, (uint64_t) st->st_size,
+        (uint64_t) st->st_mtim.tv_sec, (uint64_t) st->st_mtim.tv_nsec,
+        (uint64_t) st->st_ctim.tv_sec, (uint64_t) st->st_ctim.tv_nsec
+    };
+
+    hash = 0xcbf29ce484222325;
+
+    for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        hash = (hash ^ values[i]) * 0x100000001b3;
+        hash ^= hash >> 29;
+    }
+
+    return hash ? hash : 1;
 }
 
 
@@ -162,6 +231,22 @@ prt_elf_pages(size_t size)
 int
 prt_elf_start(prt_elf_t *file, size_t size)
 {
+    if (prt_elf_begin(file, size) != 0) {
+        return -1;
+    }
+
+    if (prt_elf_type(file) != ET_EXEC && prt_elf_type(file) != ET_DYN) {
+        prt_elf_close(file);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+prt_elf_begin(prt_elf_t *file, size_t size)
+{
     size_t  inflated;
 
     (void) elf_version(EV_CURRENT);
@@ -173,6 +258,12 @@ prt_elf_start(prt_elf_t *file, size_t size)
         return -1;
     }
 
+    file->length = size;
+
+    if (prt_elf_drop_unused(file) && prt_elf_again(file, &inflated) != 0) {
+        return -1;
+    }
+
     if (inflated == 0) {
         return 0;
     }
@@ -180,13 +271,24 @@ prt_elf_start(prt_elf_t *file, size_t size)
     (void) elf_end(file->elf);
     file->elf = NULL;
 
-    size = prt_elf_inflate(file, size, inflated);
+    file->length = prt_elf_inflate(file, size, inflated);
 
-    if (size) {
-        file->elf = elf_memory((char *) file->memory, size);
-    }
+    return prt_elf_again(file, &inflated);
+}
 
-    if (file->elf == NULL || prt_elf_check(file, size, &inflated) != 0) {
+
+/* libelf may have read what was changed since. */
+
+static int
+prt_elf_again(prt_elf_t *file, size_t *inflated)
+{
+    (void) elf_end(file->elf);
+
+    file->elf = elf_memory((char *) file->memory, file->length);
+
+    if (file->elf == NULL
+        || prt_elf_check(file, file->length, inflated) != 0)
+    {
         prt_elf_close(file);
         return -1;
     }
@@ -211,6 +313,15 @@ prt_elf_close(prt_elf_t *file)
 
 
 static int
+prt_elf_type(const prt_elf_t *file)
+{
+    GElf_Ehdr  ehdr;
+
+    return gelf_getehdr(file->elf, &ehdr) ? ehdr.e_type : ET_NONE;
+}
+
+
+static int
 prt_elf_check(const prt_elf_t *file, size_t size, size_t *inflated)
 {
     size_t     n;
@@ -225,8 +336,7 @@ prt_elf_check(const prt_elf_t *file, size_t size, size_t *inflated)
     /* All machines that we run on are 64-bit and little-endian. */
 
     if (ehdr.e_ident[EI_CLASS] != ELFCLASS64
-        || ehdr.e_ident[EI_DATA] != ELFDATA2LSB
-        || (ehdr.e_type != ET_EXEC && ehdr.e_type != ET_DYN))
+        || ehdr.e_ident[EI_DATA] != ELFDATA2LSB)
     {
         return -1;
     }
@@ -312,6 +422,114 @@ prt_elf_check_sections(const prt_elf_t *file, size_t size, size_t *inflated)
 }
 
 
+/* What no name needs is not inflated, and takes no memory. */
+
+static unsigned
+prt_elf_drop_unused(prt_elf_t *file)
+{
+    size_t       i, strings;
+    Elf_Scn     *scn;
+    unsigned     n;
+    GElf_Shdr    shdr;
+    const char  *name;
+
+    static const char *const  unused[] = {
+        ".debug_aranges", ".debug_frame", ".debug_gnu_pub", ".debug_loc",
+        ".debug_mac", ".debug_names", ".debug_pub", ".gdb_index"
+    };
+
+    if (elf_getshdrstrndx(file->elf, &strings) != 0) {
+        return 0;
+    }
+
+    scn = NULL;
+    n = 0;
+
+    while ((scn = elf_nextscn(file->elf, scn)) != NULL) {
+
+        if (gelf_getshdr(scn, &shdr) == NULL
+            || shdr.sh_type != SHT_PROGBITS
+            || (shdr.sh_flags & SHF_ALLOC)
+            || (name = elf_strptr(file->elf, strings, shdr.sh_name)) == NULL)
+        {
+            continue;
+        }
+
+        for (i = 0; i < sizeof(unused) / sizeof(unused[0]); i++) {
+
+            if (strncmp(name, unused[i], strlen(unused[i])) == 0) {
+                file->given_back += prt_elf_discard(file->memory
+                                                    + shdr.sh_offset,
+                                                    shdr.sh_size);
+                prt_elf_drop(file, scn);
+                n++;
+                break;
+            }
+        }
+    }
+
+    return n;
+}
+
+
+/* It has no contents from now on; to be seen when it is opened again. */
+
+static void
+prt_elf_drop(prt_elf_t *file, Elf_Scn *scn)
+{
+    Elf64_Ehdr  *ehdr;
+    Elf64_Shdr  *shdr;
+
+    ehdr = (Elf64_Ehdr *) file->memory;
+    shdr = (Elf64_Shdr *) (file->memory + ehdr->e_shoff);
+
+    shdr[elf_ndxscn(scn)].sh_type = SHT_NOBITS;
+    shdr[elf_ndxscn(scn)].sh_flags = 0;
+}
+
+
+void
+prt_elf_give_back(prt_elf_t *file)
+{
+    size_t       strings;
+    Elf_Scn     *scn;
+    GElf_Shdr    shdr;
+    const char  *name;
+
+    if (file->elf == NULL || elf_getshdrstrndx(file->elf, &strings) != 0) {
+        return;
+    }
+
+    scn = NULL;
+
+    while ((scn = elf_nextscn(file->elf, scn)) != NULL) {
+
+        if (gelf_getshdr(scn, &shdr) == NULL
+            || shdr.sh_type == SHT_NOBITS
+            || shdr.sh_type == SHT_NULL
+            || shdr.sh_type == SHT_STRTAB)
+        {
+            continue;
+        }
+
+        name = elf_strptr(file->elf, strings, shdr.sh_name);
+
+        if (name && strncmp(name, ".debug_", 7) == 0) {
+            continue;
+        }
+
+        file->given_back += prt_elf_discard(file->memory + shdr.sh_offset,
+                                            shdr.sh_size);
+    }
+
+    /* Hostile sections overlap, and would be counted twice. */
+
+    if (file->given_back > file->size) {
+        file->given_back = file->size;
+    }
+}
+
+
 /*
  * Puts inflated sections behind the image, and tells so in their headers.
  * Returns the image's new size, or 0.  One that cannot be inflated is no
@@ -368,7 +586,7 @@ prt_elf_inflate(prt_elf_t *file, size_t size, size_t inflated)
             continue;
         }
 
-        prt_elf_discard(data, shdr[i].sh_size);
+        file->given_back += prt_elf_discard(data, shdr[i].sh_size);
 
         shdr[i].sh_flags &= ~(Elf64_Xword) SHF_COMPRESSED;
         shdr[i].sh_offset = end;
@@ -385,7 +603,7 @@ prt_elf_inflate(prt_elf_t *file, size_t size, size_t inflated)
 
 /* Whole pages of it are not needed any more. */
 
-static void
+static size_t
 prt_elf_discard(uint8_t *data, size_t size)
 {
     uintptr_t  start, end;
@@ -393,9 +611,13 @@ prt_elf_discard(uint8_t *data, size_t size)
     start = ((uintptr_t) data + PRT_ELF_PAGE - 1) & ~(PRT_ELF_PAGE - 1);
     end = ((uintptr_t) data + size) & ~(PRT_ELF_PAGE - 1);
 
-    if (start < end) {
-        (void) madvise((void *) start, end - start, MADV_DONTNEED);
+    if (start >= end) {
+        return 0;
     }
+
+    (void) madvise((void *) start, end - start, MADV_DONTNEED);
+
+    return end - start;
 }
 
 
@@ -521,16 +743,133 @@ prt_elf_debuglink(const prt_elf_t *file, uint32_t *crc)
 }
 
 
+const char *
+prt_elf_sharedlink(const prt_elf_t *file, const uint8_t **id, unsigned *len)
+{
+    Elf_Scn     *scn;
+    Elf_Data    *data;
+    GElf_Shdr    shdr;
+    const char  *name, *end;
+
+    scn = prt_elf_section(file, PRT_ELF_ALTLINK, &shdr);
+
+    if (scn == NULL) {
+        return prt_elf_supplement(file, 0, id, len);
+    }
+
+    data = elf_rawdata(scn, NULL);
+
+    if (data == NULL || data->d_buf == NULL) {
+        return NULL;
+    }
+
+    name = data->d_buf;
+    end = memchr(name, '\0', data->d_size);
+
+    if (end == NULL || end == name) {
+        return NULL;
+    }
+
+    *id = (const uint8_t *) end + 1;
+    *len = (unsigned) (data->d_size - (size_t) (end + 1 - name));
+
+    return *len && *len <= PRT_BUILD_ID_MAX ? name : NULL;
+}
+
+
+int
+prt_elf_is_shared(const prt_elf_t *file, const uint8_t *id, unsigned len)
+{
+    unsigned        n;
+    const uint8_t  *own;
+
+    if (prt_elf_is(file, id, len)) {
+        return 1;
+    }
+
+    return prt_elf_supplement(file, 1, &own, &n) != NULL
+           && n == len
+           && memcmp(own, id, len) == 0;
+}
+
+
+/*
+ * DWARF 5, 7.3.6: version, whether it is the shared file, the other one's name,
+ * and a checksum with its length.
+ */
+
+static const char *
+prt_elf_supplement(const prt_elf_t *file, unsigned shared, const uint8_t **id,
+    unsigned *len)
+{
+    Elf_Scn        *scn;
+    Elf_Data       *data;
+    GElf_Shdr       shdr;
+    const char     *name;
+    const uint8_t  *p, *last;
+
+    scn = prt_elf_section(file, PRT_ELF_SUPPLEMENT, &shdr);
+
+    if (scn == NULL
+        || (data = elf_rawdata(scn, NULL)) == NULL
+        || data->d_buf == NULL
+        || data->d_size < 5)
+    {
+        return NULL;
+    }
+
+    p = data->d_buf;
+    last = p + data->d_size;
+
+    if (p[0] != 5 || p[1] != 0 || p[2] != shared) {
+        return NULL;
+    }
+
+    name = (const char *) p + 3;
+    p = memchr(name, '\0', data->d_size - 3);
+
+    if (p == NULL || last - p < 2 || p[1] == 0 || p[1] > PRT_BUILD_ID_MAX
+        || last - p < 2 + p[1])
+    {
+        return NULL;
+    }
+
+    *len = p[1];
+    *id = p + 2;
+
+    return name;
+}
+
+
+int
+prt_elf_drop_sharedlink(prt_elf_t *file)
+{
+    size_t      inflated;
+    Elf_Scn    *scn;
+    GElf_Shdr   shdr;
+
+    scn = prt_elf_section(file, PRT_ELF_ALTLINK, &shdr);
+
+    if (scn == NULL) {
+        return 0;
+    }
+
+    prt_elf_drop(file, scn);
+
+    return prt_elf_again(file, &inflated);
+}
+
+
 int
 prt_elf_crc(const char *path, uint32_t *crc)
 {
-    int       fd;
-    uLong     sum;
-    size_t    size;
-    ssize_t   n;
-    uint8_t  *buf;
+    int          fd;
+    uLong        sum;
+    ssize_t      n;
+    uint8_t     *buf;
+    struct stat  st;
 
-    fd = prt_elf_open_file(path, &size);
+    fd = prt_elf_open_file(path, &st);
     if (fd == -1) {
         return -1;
     }

@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <libelf.h>
 #include <gelf.h>
 
@@ -35,6 +36,9 @@ typedef struct {
     Elf          *elf;                   /* NULL: not open */
     uint8_t      *memory;
     size_t        size;                  /* bytes of it */
+    size_t        length;                /* of the image, with what is inflated */
+    size_t        given_back;            /* of these */
+    uint64_t      stamp;                 /* of the file; 0: it is none */
 } prt_elf_t;
 
 
@@ -46,11 +50,23 @@ typedef struct {
 int prt_elf_open(prt_elf_t *file, const char *path);
 int prt_elf_open_memory(prt_elf_t *file, const uint8_t *data, size_t size);
 
+/* The same for a file of debug info that several others share, by dwz. */
+int prt_elf_open_shared(prt_elf_t *file, const char *path);
+
+/* Tells files, and states of them, apart; never 0. */
+uint64_t prt_elf_stamp(const struct stat *st);
+
 /* Memory for an image that is to be filled, and then opened. */
 int prt_elf_reserve(prt_elf_t *file, size_t size);
 int prt_elf_start(prt_elf_t *file, size_t size);
 
 void prt_elf_close(prt_elf_t *file);
+
+/*
+ * Gives the memory back of what names nothing: code but for the PLT, and data.
+ * It reads as zeros from then on.
+ */
+void prt_elf_give_back(prt_elf_t *file);
 
 /* True when the file's build ID is this one. */
 int prt_elf_is(const prt_elf_t *file, const uint8_t *id, unsigned len);
@@ -63,6 +79,22 @@ int prt_elf_is_image(const prt_elf_t *file, const prt_image_t *image);
 
 /* The debuglink's file name, a plain one, with its checksum; or NULL. */
 const char *prt_elf_debuglink(const prt_elf_t *file, uint32_t *crc);
+
+/*
+ * The path of the file that this one shares debug info with, and that file's
+ * identity, from .gnu_debugaltlink or .debug_sup; or NULL.
+ */
+const char *prt_elf_sharedlink(const prt_elf_t *file, const uint8_t **id,
+    unsigned *len);
+
+/* True when this file of shared debug info has this identity. */
+int prt_elf_is_shared(const prt_elf_t *file, const uint8_t *id, unsigned len);
+
+/*
+ * Without .gnu_debugaltlink libdw looks for no file itself.  What was read of
+ * the file is not valid any more.  0, or -1: the file is closed.
+ */
+int prt_elf_drop_sharedlink(prt_elf_t *file);
 
 /* The checksum that debuglinks use, of the file as it lies there; 0, or -1. */
 int prt_elf_crc(const char *path, uint32_t *crc);

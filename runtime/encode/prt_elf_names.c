@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "encode/prt_elf_names.h"
+#include "encode/prt_pages.h"
 #include "encode/prt_symbol.h"
 
 
@@ -205,18 +206,20 @@ prt_elf_names_executable(const prt_elf_t *file, size_t *n)
 prt_elf_symbol_t *
 prt_elf_names_add(prt_elf_names_t *names)
 {
-    size_t             n;
-    prt_elf_symbol_t  *symbols;
+    void    *p;
+    size_t   n;
 
     if (names->nsymbols == names->asymbols) {
         n = names->asymbols ? names->asymbols * 2 : 1024;
 
-        symbols = realloc(names->symbols, n * sizeof(prt_elf_symbol_t));
-        if (symbols == NULL) {
+        p = prt_pages_grow(names->symbols,
+                           names->asymbols * sizeof(prt_elf_symbol_t),
+                           n * sizeof(prt_elf_symbol_t));
+        if (p == NULL) {
             return NULL;
         }
 
-        names->symbols = symbols;
+        names->symbols = p;
         names->asymbols = n;
     }
 
@@ -227,18 +230,20 @@ prt_elf_names_add(prt_elf_names_t *names)
 prt_elf_range_t *
 prt_elf_names_add_fde(prt_elf_names_t *names)
 {
-    size_t            n;
-    prt_elf_range_t  *fdes;
+    void    *p;
+    size_t   n;
 
     if (names->nfdes == names->afdes) {
         n = names->afdes ? names->afdes * 2 : 1024;
 
-        fdes = realloc(names->fdes, n * sizeof(prt_elf_range_t));
-        if (fdes == NULL) {
+        p = prt_pages_grow(names->fdes,
+                           names->afdes * sizeof(prt_elf_range_t),
+                           n * sizeof(prt_elf_range_t));
+        if (p == NULL) {
             return NULL;
         }
 
-        names->fdes = fdes;
+        names->fdes = p;
         names->afdes = n;
     }
 
@@ -322,8 +327,9 @@ prt_elf_range_cmp(const void *one, const void *two)
 void
 prt_elf_names_free(prt_elf_names_t *names)
 {
-    free(names->symbols);
-    free(names->fdes);
+    prt_pages_drop(names->symbols,
+                   names->asymbols * sizeof(prt_elf_symbol_t));
+    prt_pages_drop(names->fdes, names->afdes * sizeof(prt_elf_range_t));
 
     memset(names, 0, sizeof(prt_elf_names_t));
 }

@@ -8,8 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "encode/prt_ballast.h"
 #include "encode/prt_debugfile.h"
-#include "encode/prt_strings.h"
+#include "encode/prt_pages.h"
 #include "encode/prt_symbol.h"
 #include "encode/prt_symbol_object.h"
 
@@ -17,13 +18,18 @@
 #define PRT_SYMBOLS_CHECK      (10ull * 1000000000)      /* ns between looks at files */
 #define PRT_SYMBOLS_REFUSED    (600ull * 1000000000)     /* ns until asked for again */
 #define PRT_SYMBOLS_OBJECTS    512
+#define PRT_SYMBOLS_STRINGS    1024
 #define PRT_SYMBOLS_LIMIT_EACH 256                       /* look-ups */
 
 
 struct prt_symbols_s {
     prt_symbol_object_t  *objects;       /* the last used first */
     size_t                nobjects;
-    prt_strings_t         strings;       /* outlive the files they come from */
+    const char          **strings;       /* hash table; outlive their files */
+    size_t                nstrings;
+    size_t                astrings;      /* a power of two */
+    prt_pages_t           pages;         /* the texts, and the objects */
+    prt_ballast_t         ballast;
     char                 *dirs;
     uint64_t              lookups;
     unsigned              epoch;         /* of trimming */
@@ -34,6 +40,8 @@ static unsigned prt_symbols_synthetic(const prt_image_t *image,
     uint64_t vaddr, prt_symbol_t *out, unsigned max);
 static prt_symbol_object_t *prt_symbols_object(prt_symbols_t *symbols,
     const prt_image_t *image);
+static void prt_symbols_open(prt_symbols_t *symbols,
+    prt_symbol_object_t *object, const prt_image_t *image);
 static int prt_symbols_same(const prt_symbol_object_t *object,
     const prt_image_t *image);
 static void prt_symbols_check(prt_symbols_t *symbols,
@@ -44,6 +52,8 @@ static void prt_symbols_limit(prt_symbols_t *symbols,
     prt_symbol_object_t *current);
 static void prt_symbols_forget(prt_symbols_t *symbols);
 static const char *prt_symbols_string(prt_symbols_t *symbols, const char *s);
+static int prt_symbols_grow(prt_symbols_t *symbols);
+static size_t prt_symbols_place(const prt_symbols_t *symbols, const char *s);
 static uint64_t prt_symbols_now(void);
 
 
@@ -70,6 +80,7 @@ void
 prt_symbols_destroy(prt_symbols_t *symbols)
 {
     prt_symbols_forget(symbols);
+    prt_ballast_drop(&symbols->ballast);
 
     free(symbols->dirs);
     free(symbols);
@@ -115,16 +126,12 @@ prt_symbols_lookup(prt_symbols_t *symbols, const prt_image_t *image,
 
     if (results == NULL) {
 
+        if (object->opened && symbols->lookups % PRT_SYMBOLS_LIMIT_EACH == 0) {
+            prt_symbols_limit(symbols, object);
+        }
+
         if (!object->opened) {
-            prt_symbol_object_open(object, image, symbols->dirs);
-            prt_symbols_limit(symbols, object);
-
-        } else if (symbols->lookups % PRT_SYMBOLS_LIMIT_EACH == 0) {
-            prt_symbols_limit(symbols, object);
-
-            if (!object->opened) {
-                prt_symbol_object_open(object, image, symbols->dirs);
-            }
+            prt_symbols_open(symbols, object, image);
         }
 
         n = prt_symbols_name(symbols, object, vaddr, found);
@@ -160,8 +167,7 @@ prt_symbols_sources(prt_symbols_t *symbols, const prt_image_t *image)
     }
 
     if (object->sources == 0) {
-        prt_symbol_object_open(object, image, symbols->dirs);
-        prt_symbols_limit(symbols, object);
+        prt_symbols_open(symbols, object, image);
     }
 
     return object->sources;
@@ -273,7 +279,7 @@ prt_symbols_object(prt_symbols_t *symbols, const prt_image_t *image)
     }
 
     if (object == NULL) {
-        object = prt_symbol_object_create(image);
+        object = prt_symbol_object_create(image, &symbols->pages);
         if (object == NULL) {
             return NULL;
         }
@@ -298,6 +304,18 @@ prt_symbols_object(prt_symbols_t *symbols, const prt_image_t *image)
 }
 
 
+static void
+prt_symbols_open(prt_symbols_t *symbols, prt_symbol_object_t *object,
+    const prt_image_t *image)
+{
+    prt_ballast_load(&symbols->ballast);
+
+    prt_symbol_object_open(object, image, symbols->dirs);
+
+    prt_symbols_limit(symbols, object);
+}
+
+
 static int
 prt_symbols_same(const prt_symbol_object_t *object, const prt_image_t *image)
 {
@@ -315,7 +333,9 @@ prt_symbols_check(prt_symbols_t *symbols, prt_symbol_object_t *object)
 {
     uint64_t  now;
 
-    if (object->sources == 0 || (object->sources & PRT_SYMBOL_DEBUG)) {
+    if (object->sources == 0
+        || ((object->sources & PRT_SYMBOL_DEBUG) && !object->lacking))
+    {
         return;
     }
 
@@ -411,11 +431,10 @@ prt_symbols_memory(prt_symbols_t *symbols)
     size_t                size;
     prt_symbol_object_t  *object;
 
-    size = symbols->strings.memory;
+    size = symbols->pages.size + symbols->astrings * sizeof(char *);
 
     for (object = symbols->objects; object; object = object->next) {
-        size += sizeof(prt_symbol_object_t)
-                + prt_symbol_object_results(object)
+        size += prt_symbol_object_results(object)
                 + (object->opened ? prt_symbol_object_memory(object) : 0);
     }
 
@@ -439,6 +458,8 @@ prt_symbols_trim(prt_symbols_t *symbols)
     {
         prt_symbols_forget(symbols);
     }
+
+    prt_ballast_drop(&symbols->ballast);
 }
 
 
@@ -455,7 +476,12 @@ prt_symbols_forget(prt_symbols_t *symbols)
     symbols->objects = NULL;
     symbols->nobjects = 0;
 
-    prt_strings_free(&symbols->strings);
+    prt_pages_drop(symbols->strings, symbols->astrings * sizeof(char *));
+    prt_pages_free(&symbols->pages);
+
+    symbols->strings = NULL;
+    symbols->nstrings = 0;
+    symbols->astrings = 0;
 }
 
 
@@ -463,7 +489,7 @@ unsigned
 prt_symbols_fetch_missing(prt_symbols_t *symbols, uint64_t timeout,
     const atomic_int *cancel)
 {
-    char                 *path;
+    char                 *path, **place;
     uint64_t              now;
     unsigned              n;
     prt_debuginfod_t     *client;
@@ -478,7 +504,7 @@ prt_symbols_fetch_missing(prt_symbols_t *symbols, uint64_t timeout,
 
         if (!object->wanted
             || object->sources == 0
-            || (object->sources & PRT_SYMBOL_DEBUG)
+            || ((object->sources & PRT_SYMBOL_DEBUG) && !object->lacking)
             || object->build_id_len == 0
             || object->path[0] != '/'
             || object->refused > now)
@@ -497,8 +523,16 @@ prt_symbols_fetch_missing(prt_symbols_t *symbols, uint64_t timeout,
             break;
         }
 
-        path = prt_debuginfod_fetch(client, object->build_id,
-                                    object->build_id_len);
+        if (object->lacking) {
+            place = &object->shared_fetched;
+            path = prt_debuginfod_fetch(client, object->shared_id,
+                                        object->shared_id_len);
+
+        } else {
+            place = &object->fetched;
+            path = prt_debuginfod_fetch(client, object->build_id,
+                                        object->build_id_len);
+        }
 
         /* Given up is not refused. */
 
@@ -507,11 +541,16 @@ prt_symbols_fetch_missing(prt_symbols_t *symbols, uint64_t timeout,
         }
 
         object->wanted = 0;
-        object->refused = prt_symbols_now() + PRT_SYMBOLS_REFUSED;
+
+        /* What has come may want another one, that it shares info with. */
+
+        if (path == NULL || *place) {
+            object->refused = prt_symbols_now() + PRT_SYMBOLS_REFUSED;
+        }
 
         if (path) {
-            free(object->fetched);
-            object->fetched = path;
+            free(*place);
+            *place = path;
 
             /* What was found without it is forgotten when next looked at. */
 
@@ -531,11 +570,90 @@ prt_symbols_fetch_missing(prt_symbols_t *symbols, uint64_t timeout,
 static const char *
 prt_symbols_string(prt_symbols_t *symbols, const char *s)
 {
-    int64_t  i;
+    char    *copy;
+    size_t   i, size;
 
-    i = prt_strings_add(&symbols->strings, s);
+    if (symbols->nstrings * 2 >= symbols->astrings
+        && prt_symbols_grow(symbols) != 0)
+    {
+        return NULL;
+    }
 
-    return i < 0 ? NULL : symbols->strings.list[i];
+    i = prt_symbols_place(symbols, s);
+
+    if (symbols->strings[i]) {
+        return symbols->strings[i];
+    }
+
+    size = strlen(s) + 1;
+
+    copy = prt_pages_alloc(&symbols->pages, size);
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    memcpy(copy, s, size);
+
+    symbols->strings[i] = copy;
+    symbols->nstrings++;
+
+    return copy;
+}
+
+
+static int
+prt_symbols_grow(prt_symbols_t *symbols)
+{
+    size_t        i, n, size;
+    const char  **old;
+
+    old = symbols->strings;
+    n = symbols->astrings;
+    size = n ? n * 2 : PRT_SYMBOLS_STRINGS;
+
+    symbols->strings = prt_pages_grow(NULL, 0, size * sizeof(char *));
+    if (symbols->strings == NULL) {
+        symbols->strings = old;
+        return -1;
+    }
+
+    symbols->astrings = size;
+
+    for (i = 0; i < n; i++) {
+        if (old[i]) {
+            symbols->strings[prt_symbols_place(symbols, old[i])] = old[i];
+        }
+    }
+
+    prt_pages_drop(old, n * sizeof(char *));
+
+    return 0;
+}
+
+
+/* The string's place, or the empty one where it belongs. */
+
+static size_t
+prt_symbols_place(const prt_symbols_t *symbols, const char *s)
+{
+    size_t       i, mask;
+    uint64_t     hash;
+    const char  *p;
+
+    hash = 0xcbf29ce484222325;
+
+    for (p = s; *p; p++) {
+        hash = (hash ^ (uint8_t) *p) * 0x100000001b3;
+    }
+
+    mask = symbols->astrings - 1;
+    i = (size_t) (hash ^ hash >> 32) & mask;
+
+    while (symbols->strings[i] && strcmp(symbols->strings[i], s) != 0) {
+        i = (i + 1) & mask;
+    }
+
+    return i;
 }
 
 

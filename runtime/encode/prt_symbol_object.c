@@ -9,18 +9,23 @@
 #include <string.h>
 
 #include "encode/prt_debugfile.h"
+#include "encode/prt_pages.h"
 #include "encode/prt_symbol_object.h"
 
 
 #define PRT_SYMBOL_PROGRAM   "/proc/self/exe"
 
 
+static const char *prt_symbol_object_text(prt_symbol_object_t *object,
+    const char *old, const char *text);
 static void prt_symbol_object_own(prt_symbol_object_t *object,
     const prt_image_t *image);
+static void prt_symbol_object_dwarf(prt_symbol_object_t *object,
+    prt_elf_t *file, const char *path, const char *dirs);
 static int prt_symbol_object_tables(prt_symbol_object_t *object,
     unsigned *sources);
 static prt_debugfile_t prt_symbol_object_debugfile(
-    const prt_symbol_object_t *object, const char *dirs);
+    prt_symbol_object_t *object, const char *dirs);
 static void prt_symbol_object_symbol(prt_symbol_object_t *object,
     uint64_t vaddr, prt_symbol_t *out, char *buf);
 static size_t prt_symbol_object_place(const prt_symbol_object_t *object,
@@ -29,19 +34,20 @@ static int prt_symbol_object_grow(prt_symbol_object_t *object);
 
 
 prt_symbol_object_t *
-prt_symbol_object_create(const prt_image_t *image)
+prt_symbol_object_create(const prt_image_t *image, prt_pages_t *pages)
 {
     const char           *slash;
     prt_symbol_object_t  *object;
 
-    object = calloc(1, sizeof(prt_symbol_object_t));
+    object = prt_pages_alloc(pages, sizeof(prt_symbol_object_t));
     if (object == NULL) {
         return NULL;
     }
 
-    object->path = strdup(image->path);
+    object->pages = pages;
+
+    object->path = prt_symbol_object_text(object, NULL, image->path);
     if (object->path == NULL) {
-        free(object);
         return NULL;
     }
 
@@ -61,10 +67,28 @@ prt_symbol_object_destroy(prt_symbol_object_t *object)
     prt_symbol_object_close(object);
     prt_symbol_object_forget(object);
 
-    free(object->path);
-    free(object->link);
     free(object->fetched);
-    free(object);
+    free(object->shared_fetched);
+}
+
+
+/* A copy; the old one again, when it is equal: each opening has the same. */
+
+static const char *
+prt_symbol_object_text(prt_symbol_object_t *object, const char *old,
+    const char *text)
+{
+    char    *copy;
+    size_t   size;
+
+    if (text == NULL || (old && strcmp(old, text) == 0)) {
+        return text ? old : NULL;
+    }
+
+    size = strlen(text) + 1;
+    copy = prt_pages_alloc(object->pages, size);
+
+    return copy ? memcpy(copy, text, size) : NULL;
 }
 
 
@@ -72,6 +96,7 @@ void
 prt_symbol_object_open(prt_symbol_object_t *object, const prt_image_t *image,
     const char *dirs)
 {
+    char              path[PATH_MAX];
     unsigned          sources;
     const char       *link;
     prt_debugfile_t   debug;
@@ -82,11 +107,10 @@ prt_symbol_object_open(prt_symbol_object_t *object, const prt_image_t *image,
     prt_symbol_object_own(object, image);
 
     if (object->own.elf) {
-        object->dwarf = prt_dwarf_open(&object->own);
-
-        free(object->link);
         link = prt_elf_debuglink(&object->own, &object->crc);
-        object->link = link ? strdup(link) : NULL;
+        object->link = prt_symbol_object_text(object, object->link, link);
+
+        prt_symbol_object_dwarf(object, &object->own, object->path, dirs);
     }
 
     debug = prt_symbol_object_debugfile(object, dirs);
@@ -94,14 +118,15 @@ prt_symbol_object_open(prt_symbol_object_t *object, const prt_image_t *image,
 
     if (object->dwarf == NULL && image->memory == NULL) {
 
-        switch (prt_debugfile_open(&debug, &object->debug)) {
+        switch (prt_debugfile_open(&debug, &object->debug, path)) {
 
         case PRT_DEBUGFILE_REBUILT:
-            sources |= PRT_SYMBOL_REBUILT;
-            /* fall through */
+            prt_symbol_object_dwarf(object, &object->debug, path, dirs);
+            sources |= object->dwarf ? PRT_SYMBOL_REBUILT : 0;
+            break;
 
         case PRT_DEBUGFILE_SAME:
-            object->dwarf = prt_dwarf_open(&object->debug);
+            prt_symbol_object_dwarf(object, &object->debug, path, dirs);
             break;
 
         default:
@@ -109,16 +134,63 @@ prt_symbol_object_open(prt_symbol_object_t *object, const prt_image_t *image,
         }
     }
 
+    if (object->shared) {
+        debug = prt_symbol_object_debugfile(object, dirs);
+        object->stamp = prt_debugfile_stamp(&debug);
+    }
+
     /* With memory short there are fewer names, but none that is wrong. */
 
     (void) prt_symbol_object_tables(object, &sources);
     prt_elf_names_sort(&object->names);
+
+    prt_elf_give_back(&object->own);
+    prt_elf_give_back(&object->debug);
+    prt_elf_give_back(&object->mini);
+    prt_elf_give_back(&object->common);
 
     if (object->dwarf) {
         sources |= PRT_SYMBOL_DEBUG;
     }
 
     object->sources = sources ? sources : PRT_SYMBOL_NONE;
+}
+
+
+/* Debug info of a file, with that which it shares with others. */
+
+static void
+prt_symbol_object_dwarf(prt_symbol_object_t *object, prt_elf_t *file,
+    const char *path, const char *dirs)
+{
+    unsigned          len;
+    const char       *shared;
+    const uint8_t    *id;
+    prt_debugfile_t   debug;
+
+    object->lacking = 0;
+
+    shared = prt_dwarf_has(file) ? prt_elf_sharedlink(file, &id, &len) : NULL;
+
+    object->shared = prt_symbol_object_text(object, object->shared, shared);
+
+    if (shared) {
+        object->shared_by = prt_symbol_object_text(object, object->shared_by,
+                                                   path);
+        object->shared_id_len = len;
+        memcpy(object->shared_id, id, len);
+
+        debug = prt_symbol_object_debugfile(object, dirs);
+
+        object->lacking = (debug.shared == NULL
+                           || prt_debugfile_open_shared(&debug,
+                                                        &object->common)
+                              != 0);
+    }
+
+    if (prt_dwarf_has(file)) {
+        object->dwarf = prt_dwarf_open(file, &object->common);
+    }
 }
 
 
@@ -203,8 +275,7 @@ prt_symbol_object_tables(prt_symbol_object_t *object, unsigned *sources)
 
 
 static prt_debugfile_t
-prt_symbol_object_debugfile(const prt_symbol_object_t *object,
-    const char *dirs)
+prt_symbol_object_debugfile(prt_symbol_object_t *object, const char *dirs)
 {
     prt_debugfile_t  debug;
 
@@ -216,6 +287,13 @@ prt_symbol_object_debugfile(const prt_symbol_object_t *object,
     debug.crc = object->crc;
     debug.fetched = object->fetched;
     debug.own = object->own.elf ? &object->own : NULL;
+    debug.proofs = &object->proofs;
+
+    debug.shared = object->shared_by ? object->shared : NULL;
+    debug.shared_by = object->shared_by;
+    debug.shared_id = object->shared_id;
+    debug.shared_id_len = object->shared_id_len;
+    debug.shared_fetched = object->shared_fetched;
 
     return debug;
 }
@@ -236,6 +314,7 @@ prt_symbol_object_close(prt_symbol_object_t *object)
     prt_elf_names_free(&object->names);
 
     prt_elf_close(&object->mini);
+    prt_elf_close(&object->common);
     prt_elf_close(&object->debug);
     prt_elf_close(&object->own);
 
@@ -374,8 +453,8 @@ int
 prt_symbol_object_store(prt_symbol_object_t *object, uint64_t vaddr,
     const prt_symbol_t *found, unsigned n)
 {
+    void              *p;
     size_t             size;
-    prt_symbol_t      *results;
     prt_symbol_key_t  *key;
 
     if (object->nresults + n > UINT32_MAX) {
@@ -385,12 +464,14 @@ prt_symbol_object_store(prt_symbol_object_t *object, uint64_t vaddr,
     if (object->nresults + n > object->aresults) {
         size = object->aresults ? object->aresults * 2 : 256;
 
-        results = realloc(object->results, size * sizeof(prt_symbol_t));
-        if (results == NULL) {
+        p = prt_pages_grow(object->results,
+                           object->aresults * sizeof(prt_symbol_t),
+                           size * sizeof(prt_symbol_t));
+        if (p == NULL) {
             return -1;
         }
 
-        object->results = results;
+        object->results = p;
         object->aresults = size;
     }
 
@@ -428,7 +509,7 @@ prt_symbol_object_grow(prt_symbol_object_t *object)
     n = object->akeys;
     size = n ? n * 2 : 256;
 
-    object->keys = calloc(size, sizeof(prt_symbol_key_t));
+    object->keys = prt_pages_grow(NULL, 0, size * sizeof(prt_symbol_key_t));
     if (object->keys == NULL) {
         object->keys = old;
         return -1;
@@ -443,7 +524,7 @@ prt_symbol_object_grow(prt_symbol_object_t *object)
         }
     }
 
-    free(old);
+    prt_pages_drop(old, n * sizeof(prt_symbol_key_t));
 
     return 0;
 }
@@ -470,8 +551,9 @@ prt_symbol_object_place(const prt_symbol_object_t *object, uint64_t vaddr)
 void
 prt_symbol_object_forget(prt_symbol_object_t *object)
 {
-    free(object->keys);
-    free(object->results);
+    prt_pages_drop(object->keys, object->akeys * sizeof(prt_symbol_key_t));
+    prt_pages_drop(object->results,
+                   object->aresults * sizeof(prt_symbol_t));
 
     object->keys = NULL;
     object->nkeys = 0;
@@ -489,7 +571,10 @@ prt_symbol_object_memory(const prt_symbol_object_t *object)
     size_t  size, grown;
 
     size = prt_elf_names_memory(&object->names)
-           + object->own.size + object->debug.size + object->mini.size;
+           + object->own.size - object->own.given_back
+           + object->debug.size - object->debug.given_back
+           + object->common.size - object->common.given_back
+           + object->mini.size - object->mini.given_back;
 
     if (object->dwarf) {
         size += prt_dwarf_memory(object->dwarf, &grown);

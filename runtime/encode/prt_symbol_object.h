@@ -13,9 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "encode/prt_debugproof.h"
 #include "encode/prt_dwarf.h"
 #include "encode/prt_elf.h"
 #include "encode/prt_elf_names.h"
+#include "encode/prt_pages.h"
 #include "encode/prt_symbol.h"
 
 
@@ -30,26 +32,36 @@ typedef struct prt_symbol_object_s  prt_symbol_object_t;
 
 struct prt_symbol_object_s {
     prt_symbol_object_t  *next;
+    prt_pages_t          *pages;
 
-    char                 *path;
+    const char           *path;
     const char           *name;          /* its last part */
     uint8_t               build_id[PRT_BUILD_ID_MAX];
     unsigned              build_id_len;
 
-    char                 *link;          /* debuglink; NULL: none, or not known */
+    const char           *link;          /* debuglink; NULL: none, or not known */
     uint32_t              crc;
     char                 *fetched;       /* from debuginfod; NULL: not */
     uint64_t              refused;       /* by debuginfod: not to ask before, ns */
+    prt_debugproofs_t     proofs;        /* of debug files */
+
+    const char           *shared;        /* path of shared debug info; NULL: none */
+    const char           *shared_by;     /* the file that has this link */
+    uint8_t               shared_id[PRT_BUILD_ID_MAX];
+    unsigned              shared_id_len;
+    char                 *shared_fetched;
 
     unsigned              sources;       /* PRT_SYMBOL_*; 0: not known yet */
     uint32_t              addresses;     /* of the last profile ... */
     uint32_t              unnamed;       /* ... and those without a name */
     unsigned              opened:1;
     unsigned              wanted:1;      /* looked up since the last fetching */
+    unsigned              lacking:1;     /* shared debug info is not there */
 
     prt_elf_t             own;
     prt_elf_t             debug;
     prt_elf_t             mini;          /* .gnu_debugdata */
+    prt_elf_t             common;        /* shared debug info */
     prt_elf_names_t       names;
     prt_dwarf_t          *dwarf;
 
@@ -67,7 +79,9 @@ struct prt_symbol_object_s {
 };
 
 
-prt_symbol_object_t *prt_symbol_object_create(const prt_image_t *image);
+/* Lies in "pages", which have to outlive it. */
+prt_symbol_object_t *prt_symbol_object_create(const prt_image_t *image,
+    prt_pages_t *pages);
 void prt_symbol_object_destroy(prt_symbol_object_t *object);
 
 /* Opens what there is; sources tell what that was. */

@@ -8,6 +8,7 @@
 
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -111,6 +113,34 @@ static const char  header[] =
     "}\n";
 
 
+/* Built again with another VERSION it is the same but for these bytes. */
+
+static const char  versioned[] =
+    "#include <stdio.h>\n"
+    "#include \"inline.h\"\n"
+    "static volatile unsigned sink;\n"
+    "static __attribute__((noinline)) unsigned\n"
+    "first(unsigned n)\n"
+    "{\n"
+    "#ifdef LONGER\n"
+    "    sink *= n | 1;\n"
+    "#endif\n"
+    "    return twist(n, VERSION);\n"
+    "}\n"
+    "static __attribute__((noinline)) unsigned\n"
+    "second(unsigned n)\n"
+    "{\n"
+    "    sink += twist(n, 3);\n"
+    "    return first(n) ^ sink;\n"
+    "}\n"
+    "int\n"
+    "main(int argc, char **argv)\n"
+    "{\n"
+    "    printf(\"%s\\n\", argv[0]);\n"
+    "    return (int) second((unsigned) argc);\n"
+    "}\n";
+
+
 static char  dir[64];
 
 
@@ -155,6 +185,7 @@ setup(void **state)
 
     put("program.c", source);
     put("inline.h", header);
+    put("versioned.c", versioned);
 
     return shell("cd %s && cc -O2 -g -rdynamic -o program program.c"
                  " && cp program stripped"
@@ -782,6 +813,531 @@ test_debuginfod(void **state)
 }
 
 
+static size_t
+resident(void)
+{
+    long   total, pages;
+    FILE  *f;
+
+    f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld %ld", &total, &pages), 2);
+    (void) fclose(f);
+
+    return (size_t) pages * 4096;
+}
+
+
+/* Whether the name and the file of "second" are found, and what there is. */
+
+static int
+second_named(const char *debug_path, unsigned *sources)
+{
+    int             named;
+    unsigned        n;
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    assert_int_equal(elf_image(&image, in("v1.stripped"), BASE), 0);
+
+    symbols = create(debug_path);
+
+    n = prt_symbols_lookup(symbols, &image, address_of(in("v1"), "second") + 4,
+                           found, PRT_SYMBOL_INLINES);
+    assert_true(n > 0);
+
+    *sources = prt_symbols_sources(symbols, &image);
+    named = (strcmp(found[n - 1].name, "second") == 0);
+
+    /* a name or none, but not another one */
+
+    if (!named) {
+        assert_int_equal(n, 1);
+        assert_int_equal(found[0].from, PRT_SYMBOL_FDE);
+        assert_null(found[0].file);
+
+    } else {
+        assert_int_equal(found[n - 1].from, PRT_SYMBOL_DEBUG);
+        assert_non_null(strstr(found[n - 1].file, "versioned.c"));
+    }
+
+    prt_symbols_destroy(symbols);
+
+    return named;
+}
+
+
+/* A copy of v2 with so many bytes of a section changed, as a debug file. */
+
+static void
+install_changed(const char *name, const char *section, unsigned bytes,
+    const char *into)
+{
+    FILE         *f;
+    unsigned      i;
+    prt_elf_t     file;
+    GElf_Shdr     shdr;
+    prt_image_t   image;
+
+    assert_int_equal(shell("cp %s %s", in("v2"), in(name)), 0);
+    assert_int_equal(prt_elf_open(&file, in(name)), 0);
+    assert_non_null(prt_elf_section(&file, section, &shdr));
+    assert_true(shdr.sh_size >= bytes);
+
+    f = fopen(in(name), "r+");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, (long) shdr.sh_offset, SEEK_SET), 0);
+
+    for (i = 0; i < bytes; i++) {
+        assert_int_not_equal(fputc(file.memory[shdr.sh_offset + i] ^ 0xff, f),
+                             EOF);
+    }
+
+    assert_int_equal(fclose(f), 0);
+    prt_elf_close(&file);
+
+    assert_int_equal(elf_image(&image, in("v1.stripped"), BASE), 0);
+    install(&image, in(name), into);
+}
+
+
+/* Another build ID is accepted for the same layout and code, and only then. */
+
+static void
+test_rebuilt(void **state)
+{
+    char          path[256];
+    unsigned      i, sources;
+    prt_image_t   image, other;
+
+    static const struct {
+        const char  *file;
+        const char  *into;
+    } refused[] = {
+        { "v2.debug", "codeless" },
+        { "longer", "with.longer" },
+        { "optimized", "with.optimized" },
+        { "longer.debug", "longerdebug" }
+    };
+
+    (void) state;
+
+    assert_int_equal(shell("cd %s && CC='cc -g -rdynamic -DVERSION'"
+                           " && $CC=11 -O2 -o v1 versioned.c"
+                           " && $CC=13 -O2 -o v2 versioned.c"
+                           " && $CC=13 -O2 -DLONGER -o longer versioned.c"
+                           " && $CC=11 -O1 -o optimized versioned.c"
+                           " && cp v1 v1.stripped && strip v1.stripped"
+                           " && strip -o v2.stripped v2"
+                           " && objcopy --only-keep-debug v1 v1.debug"
+                           " && objcopy --only-keep-debug v2 v2.debug"
+                           " && objcopy --only-keep-debug longer longer.debug",
+                           dir), 0);
+
+    assert_int_equal(elf_image(&image, in("v1.stripped"), BASE), 0);
+    assert_int_equal(elf_image(&other, in("v2"), BASE), 0);
+    assert_memory_not_equal(image.build_id, other.build_id,
+                            image.build_id_len);
+
+    install(&image, in("v2"), "rebuilt");
+    assert_true(second_named(in("rebuilt"), &sources));
+    assert_true(sources & PRT_SYMBOL_DEBUG);
+    assert_true(sources & PRT_SYMBOL_REBUILT);
+    assert_string_equal(prt_symbols_source(sources), "debug info of a rebuild");
+
+    for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        install(&image, in(refused[i].file), refused[i].into);
+        assert_false(second_named(in(refused[i].into), &sources));
+        assert_false(sources & (PRT_SYMBOL_DEBUG | PRT_SYMBOL_REBUILT));
+    }
+
+    /* the very one is better, wherever it lies */
+
+    install(&image, in("v1.debug"), "same");
+    (void) snprintf(path, sizeof(path), "%s:%s", in("rebuilt"), in("same"));
+
+    assert_true(second_named(path, &sources));
+    assert_true(sources & PRT_SYMBOL_DEBUG);
+    assert_false(sources & PRT_SYMBOL_REBUILT);
+
+    (void) snprintf(path, sizeof(path), "%s:%s:%s", in("with.longer"),
+                    in("codeless"), in("rebuilt"));
+
+    assert_true(second_named(path, &sources));
+    assert_true(sources & PRT_SYMBOL_REBUILT);
+
+    /* without debug info it is none */
+
+    install(&image, in("v2.stripped"), "infoless");
+    assert_false(second_named(in("infoless"), &sources));
+    assert_false(sources & (PRT_SYMBOL_DEBUG | PRT_SYMBOL_REBUILT));
+
+    /* some bytes of code, but none of the unwind tables */
+
+    install_changed("v2.few", ".text", 50, "few");
+    assert_true(second_named(in("few"), &sources));
+
+    install_changed("v2.many", ".text", 80, "many");
+    assert_false(second_named(in("many"), &sources));
+
+    install_changed("v2.frame", ".eh_frame", 1, "frame");
+    assert_false(second_named(in("frame"), &sources));
+
+    install_changed("v2.hdr", ".eh_frame_hdr", 1, "hdr");
+    assert_false(second_named(in("hdr"), &sources));
+}
+
+
+/* The number of times that a file is opened while "fd" watches it. */
+
+static unsigned
+opened(int fd)
+{
+    char                         buf[4096]
+                                 __attribute__((aligned(8)));
+    ssize_t                      n, i;
+    unsigned                     count;
+    const struct inotify_event  *event;
+
+    count = 0;
+
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+
+        for (i = 0; i < n; i += (ssize_t) (sizeof(*event) + event->len)) {
+            event = (const struct inotify_event *) (buf + i);
+            count++;
+        }
+    }
+
+    return count;
+}
+
+
+/* A second answer opens no file, and one that did not fit is not read again. */
+
+static void
+test_opened_once(void **state)
+{
+    int             fd;
+    unsigned        i;
+    uint64_t        vaddr;
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    assert_int_equal(elf_image(&image, in("v1.stripped"), BASE), 0);
+    vaddr = image.segments[0].vaddr;
+
+    fd = inotify_init1(IN_NONBLOCK|IN_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_true(inotify_add_watch(fd, in("v1.stripped"), IN_OPEN) >= 0);
+
+    symbols = create(in("rebuilt"));
+
+    for (i = 0; i < 200; i++) {
+        assert_true(prt_symbols_lookup(symbols, &image, vaddr + i, found,
+                                       PRT_SYMBOL_INLINES) > 0);
+    }
+
+    assert_int_equal(opened(fd), 1);
+
+    for (i = 0; i < 200; i++) {
+
+        if (i % 100 == 0) {
+            prt_symbols_trim(symbols);
+        }
+
+        assert_true(prt_symbols_lookup(symbols, &image, vaddr + i, found,
+                                       PRT_SYMBOL_INLINES) > 0);
+        assert_int_not_equal(prt_symbols_sources(symbols, &image), 0);
+    }
+
+    assert_int_equal(opened(fd), 0);
+
+    prt_symbols_destroy(symbols);
+    (void) close(fd);
+
+    /* the wrong one: once, though the object is opened again */
+
+    fd = inotify_init1(IN_NONBLOCK|IN_CLOEXEC);
+    assert_true(fd >= 0);
+
+    {
+        char      hex[2 * PRT_BUILD_ID_MAX + 1], path[256];
+
+        for (i = 0; i < image.build_id_len; i++) {
+            (void) snprintf(hex + 2 * i, 3, "%02x", image.build_id[i]);
+        }
+
+        (void) snprintf(path, sizeof(path), "%s/with.longer/.build-id/%.2s/%s.debug",
+                        dir, hex, hex + 2);
+        assert_true(inotify_add_watch(fd, path, IN_OPEN) >= 0);
+
+        symbols = create(in("with.longer"));
+
+        for (i = 0; i < 5; i++) {
+            assert_int_equal(prt_symbols_lookup(symbols, &image, vaddr + i,
+                                                found, PRT_SYMBOL_INLINES), 1);
+            prt_symbols_trim(symbols);
+        }
+
+        assert_int_equal(opened(fd), 1);
+
+        /* another one in its place */
+
+        assert_int_equal(shell("cp %s %s", in("optimized"), path), 0);
+        (void) opened(fd);
+
+        assert_int_equal(prt_symbols_lookup(symbols, &image, vaddr + 9, found,
+                                            PRT_SYMBOL_INLINES), 1);
+        assert_int_equal(opened(fd), 1);
+
+        prt_symbols_destroy(symbols);
+    }
+
+    (void) close(fd);
+}
+
+
+/* Names of both programs with what dwz has put into a common file. */
+
+static void
+shared_names(const char *version, const char *options, const char *common)
+{
+    char            whole[32], part[32];
+    unsigned        i, k, n, m, names, lines, nameless, inlined;
+    uint64_t        vaddr;
+    prt_image_t     image, plain;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES], expected[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols, *alone;
+
+    (void) snprintf(whole, sizeof(whole), "whole%s", version);
+    (void) snprintf(part, sizeof(part), "part%s", version);
+
+    assert_int_equal(shell("cd %s && rm -rf dwz && mkdir dwz"
+                           " && cc -O2 -gdwarf-%c -rdynamic -o %s program.c"
+                           " && cp %s %s"
+                           " && cc -O2 -gdwarf-%c -DVERSION=1 -o another"
+                           " versioned.c"
+                           " && dwz %s -m dwz/%s %s another 2>/dev/null",
+                           dir, version[0], whole, whole, part, version[0],
+                           options, common, part), 0);
+
+    assert_int_equal(elf_image(&plain, in(whole), BASE), 0);
+    assert_int_equal(elf_image(&image, in(part), BASE), 0);
+
+    for (i = 0; i < 3; i++) {
+
+        /* without the common file, with another one, with it */
+
+        if (i == 0) {
+            assert_int_equal(shell("cd %s && mv dwz/%s kept", dir, common), 0);
+
+        } else if (i == 1) {
+            assert_int_equal(shell("cd %s && cp other dwz/%s", dir, common),
+                             0);
+
+        } else {
+            assert_int_equal(shell("cd %s && mv kept dwz/%s", dir, common), 0);
+        }
+
+        symbols = create("/nonexistent");
+        alone = create("/nonexistent");
+
+        names = lines = nameless = inlined = 0;
+
+        for (vaddr = image.segments[0].vaddr;
+             vaddr < image.segments[0].vaddr + image.segments[0].size;
+             vaddr++)
+        {
+            n = prt_symbols_lookup(symbols, &image, vaddr, found,
+                                   PRT_SYMBOL_INLINES);
+            m = prt_symbols_lookup(alone, &plain, vaddr, expected,
+                                   PRT_SYMBOL_INLINES);
+
+            assert_true(n > 0);
+            assert_int_equal(n, m);
+
+            for (k = 0; k < n; k++) {
+
+                if (strncmp(found[k].name, "part", 4) == 0
+                    && strchr(found[k].name, '@'))
+                {
+                    continue;
+                }
+
+                inlined += (n > 1);
+
+                if (strcmp(found[k].name, "[inlined]") == 0) {
+                    nameless++;
+
+                } else if (strcmp(found[k].name, expected[k].name) != 0) {
+                    names++;
+                }
+
+                lines += (found[k].line != expected[k].line);
+            }
+        }
+
+        print_message("# DWARF %s, %s: %u inlined, %u nameless; different:"
+                      " %u names, %u lines\n", version,
+                      i == 0 ? "alone" : i == 1 ? "with a wrong file"
+                                                : "with the common file",
+                      inlined, nameless, names, lines);
+
+        assert_int_equal(names, 0);
+        assert_int_equal(lines, 0);
+        assert_true(inlined > 50);
+
+        if (i == 2) {
+            assert_int_equal(nameless, 0);
+
+        } else if (version[0] == '4') {
+
+            /* dwz leaves the names of DWARF 5 in the file itself */
+            assert_true(nameless > 0);
+        }
+
+        prt_symbols_destroy(alone);
+        prt_symbols_destroy(symbols);
+    }
+}
+
+
+static void
+test_shared(void **state)
+{
+    char  options[128];
+
+    (void) state;
+
+    if (!have("dwz")) {
+        SKIP("no dwz");
+    }
+
+    /* an absolute link, and a relative one; .debug_sup */
+
+    (void) snprintf(options, sizeof(options), "-M %s", in("dwz/common"));
+    shared_names("4", options, "common");
+    shared_names("5", "-r", "common");
+    shared_names("5sup", "-5 -r", "common");
+}
+
+
+static void *
+memory_main(void *data)
+{
+    size_t           before, *grown;
+    unsigned         i;
+    uint64_t         step;
+    prt_image_t      image;
+    prt_symbol_t     found[PRT_SYMBOL_INLINES];
+    prt_symbols_t   *symbols;
+
+    grown = data;
+
+    assert_int_equal(elf_image(&image, LIBC, BASE), 0);
+
+    before = resident();
+    symbols = create(PRT_SYMBOLS_DEBUG_PATH);
+    step = image.segments[0].size / ADDRESSES;
+
+    for (i = 0; i < ADDRESSES; i++) {
+        assert_true(prt_symbols_lookup(symbols, &image,
+                                       image.segments[0].vaddr + i * step,
+                                       found, PRT_SYMBOL_INLINES) > 0);
+    }
+
+    grown[2] = prt_symbols_sources(symbols, &image) & PRT_SYMBOL_DEBUG;
+    grown[0] = resident() - before;
+    prt_symbols_trim(symbols);
+    grown[1] = resident() - before;
+
+    prt_symbols_destroy(symbols);
+
+    return NULL;
+}
+
+
+/* Resident memory, that is, in a thread with a heap of its own. */
+
+static void
+test_memory(void **state)
+{
+    size_t     grown[3];
+    pthread_t  thread;
+
+    (void) state;
+
+    if (access(LIBC, R_OK) != 0) {
+        SKIP("not here");
+    }
+
+    assert_int_equal(pthread_create(&thread, NULL, memory_main, grown), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+
+    print_message("# %zu KB more, then %zu KB%s\n", grown[0] / 1024,
+                  grown[1] / 1024, grown[2] ? "" : "; without debug info");
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(grown[0] < PRT_SYMBOLS_MEMORY);
+    assert_true(grown[1] < PRT_SYMBOLS_KEEP);
+#endif
+}
+
+
+/* What is in no .dynsym, where libc's debug file is installed. */
+
+static void
+test_libc_internal(void **state)
+{
+    char            debug[256], hex[2 * PRT_BUILD_ID_MAX + 1];
+    size_t          i;
+    unsigned        n;
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    static const char  *const names[] = {
+        "_int_malloc", "_int_free", "_int_realloc",
+        "__memmove_avx_unaligned_erms"
+    };
+
+    (void) state;
+
+    if (elf_image(&image, LIBC, BASE) != 0) {
+        SKIP("not here");
+    }
+
+    for (i = 0; i < image.build_id_len; i++) {
+        (void) snprintf(hex + 2 * i, 3, "%02x", image.build_id[i]);
+    }
+
+    (void) snprintf(debug, sizeof(debug), "%s/.build-id/%.2s/%s.debug",
+                    PRT_SYMBOLS_DEBUG_PATH, hex, hex + 2);
+
+    if (access(debug, R_OK) != 0) {
+        SKIP("no libc6-dbg");
+    }
+
+    symbols = create(PRT_SYMBOLS_DEBUG_PATH);
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        n = prt_symbols_lookup(symbols, &image, address_of(debug, names[i]),
+                               found, PRT_SYMBOL_INLINES);
+        assert_true(n > 0);
+        assert_string_equal(found[n - 1].name, names[i]);
+        assert_non_null(found[n - 1].file);
+        assert_true(found[n - 1].line > 0);
+    }
+
+    prt_symbols_destroy(symbols);
+}
+
+
 /* a symbol as nm -D has it */
 
 typedef struct {
@@ -1017,6 +1573,22 @@ test_fdes(void **state)
 }
 
 
+/* A function whose address is taken has an entry in .plt.got. */
+
+static const char  plt[] =
+    "#include <stdio.h>\n"
+    "#include <stdlib.h>\n"
+    "#include <string.h>\n"
+    "size_t (*volatile function)(const char *);\n"
+    "int\n"
+    "main(int argc, char **argv)\n"
+    "{\n"
+    "    function = strlen;\n"
+    "    return (int) (strlen(argv[argc - 1]) + function(argv[0]))\n"
+    "           + puts(argv[0]) + rand();\n"
+    "}\n";
+
+
 /* PLT entries have the names that objdump gives them. */
 
 static void
@@ -1026,12 +1598,18 @@ test_plt(void **state)
     char            line[512], name[256];
     size_t          i;
     unsigned        total;
+    const char     *path;
     unsigned long   vaddr;
     prt_image_t     image;
     prt_symbol_t    found;
     prt_symbols_t  *symbols;
 
-    static const char  *const objects[] = { NGINX, LIBCRYPTO };
+    static const struct {
+        const char  *path;
+        unsigned     entries;
+    } objects[] = {
+        { NGINX, 100 }, { LIBCRYPTO, 100 }, { "ibt", 3 }, { "got", 3 }
+    };
 
     (void) state;
 
@@ -1039,16 +1617,31 @@ test_plt(void **state)
         SKIP("no objdump");
     }
 
+    /* .plt.sec, and .plt.got */
+
+    put("plt.c", plt);
+
+    assert_int_equal(shell("cd %s && CC='cc -O1 -fno-builtin plt.c'"
+                           " && $CC -Wl,-z,now -o got"
+                           " && $CC -fcf-protection=full -Wl,-z,ibtplt"
+                           " -Wl,-z,lazy -o ibt", dir), 0);
+
     symbols = create("/nonexistent");
 
     for (i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
+        path = objects[i].path;
 
-        if (elf_image(&image, objects[i], BASE) != 0) {
+        if (path[0] != '/') {
+            path = in(path);
+        }
+
+        if (elf_image(&image, path, BASE) != 0) {
             SKIP("not here");
         }
 
         (void) snprintf(line, sizeof(line),
-                        "objdump -d -j .plt -j .plt.got %s", objects[i]);
+                        "objdump -d -j .plt -j .plt.got -j .plt.sec %s"
+                        " 2>/dev/null", path);
 
         f = popen(line, "r");
         assert_non_null(f);
@@ -1078,8 +1671,8 @@ test_plt(void **state)
 
         (void) pclose(f);
 
-        print_message("# %s: %u PLT entries\n", objects[i], total);
-        assert_true(total > 100);
+        print_message("# %s: %u PLT entries\n", path, total);
+        assert_true(total >= objects[i].entries);
     }
 
     prt_symbols_destroy(symbols);
@@ -1198,21 +1791,6 @@ now(void)
     (void) clock_gettime(CLOCK_MONOTONIC, &ts);
 
     return (double) ts.tv_sec * 1e3 + (double) ts.tv_nsec / 1e6;
-}
-
-
-static size_t
-resident(void)
-{
-    long   total, pages;
-    FILE  *f;
-
-    f = fopen("/proc/self/statm", "r");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%ld %ld", &total, &pages), 2);
-    (void) fclose(f);
-
-    return (size_t) pages * 4096;
 }
 
 
@@ -1347,6 +1925,11 @@ main(void)
         cmocka_unit_test(test_deleted_program),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_debuginfod),
+        cmocka_unit_test(test_rebuilt),
+        cmocka_unit_test(test_opened_once),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_libc_internal),
         cmocka_unit_test(test_stripped_nginx),
         cmocka_unit_test(test_stripped_libcrypto),
         cmocka_unit_test(test_fdes),
