@@ -34,6 +34,8 @@ static void ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page,
     prt_job_t *job);
 static void ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
     const prt_worker_info_t *w);
+static void ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
+    const prt_worker_info_t *w);
 static void ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page,
     prt_job_t *job);
 static void ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page,
@@ -227,7 +229,7 @@ ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page, prt_job_t *job)
         "<th class=\"n\">PID</th><th class=\"n\">Age</th>"
         "<th class=\"n\">CPU</th><th class=\"n\">RSS</th>"
         "<th class=\"n\">Connections</th><th class=\"n\">Requests</th>"
-        "<th class=\"n\">Samples</th><th class=\"n\">Lost</th>"
+        "<th class=\"n\">Stalls</th><th class=\"n\">Samples</th><th class=\"n\">Lost</th>"
         "<th>State</th></tr>\n");
 
     for (i = 0; i < n; i++) {
@@ -281,6 +283,9 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
     if (w->silent) {
         state = "does not answer";
 
+    } else if (w->held) {
+        state = "held";
+
     } else if (w->exiting) {
         state = "exiting";
 
@@ -294,15 +299,49 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
     ngx_http_pprof_print(page,
         "<td class=\"n\">%.2f&nbsp;s</td><td class=\"n\">%.1f&nbsp;MiB</td>"
         "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>"
-        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td><td>%s",
+        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>"
+        "<td class=\"n\">%uL</td><td>%s",
         (double) w->cpu / 1e9, (double) w->rss / 1048576,
-        w->gauges.connections, w->gauges.requests, w->samples, w->lost, state);
+        w->gauges.connections, w->gauges.requests, w->stalls, w->samples,
+        w->lost, state);
 
     if (w->rate) {
         ngx_http_pprof_print(page, " <small>%ud&nbsp;Hz</small>", w->rate);
     }
 
     ngx_http_pprof_print(page, "</td></tr>\n");
+
+    if (w->held) {
+        ngx_http_pprof_index_held(page, w);
+    }
+}
+
+
+/* What the event loop does not come back from. */
+
+static void
+ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
+    const prt_worker_info_t *w)
+{
+    u_char  *text;
+    size_t   len;
+
+    len = ngx_strlen(w->held_by);
+
+    text = ngx_pcalloc(page->pool,
+                       len + ngx_escape_html(NULL, (u_char *) w->held_by, len)
+                       + 1);
+    if (text == NULL) {
+        page->failed = 1;
+        return;
+    }
+
+    (void) ngx_escape_html(text, (u_char *) w->held_by, len);
+
+    ngx_http_pprof_print(page,
+        "<tr><td></td><td colspan=\"11\"><strong>The event loop is held for "
+        "%.1f&nbsp;s</strong> %s</td></tr>\n",
+        (double) w->held / 1e9, text);
 }
 
 

@@ -90,13 +90,23 @@ ngx_http_pprof_job_init(ngx_cycle_t *cycle)
 static void
 ngx_http_pprof_job_handler(ngx_event_t *ev)
 {
-    prt_job_t  *job;
+    prt_job_t   *job;
+    const char  *notice;
 
     for ( ;; ) {
         job = prt_job_finished();
 
         if (job == NULL) {
             return;
+        }
+
+        notice = prt_job_notice(job);
+
+        if (notice) {
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "pprof: %s",
+                          notice);
+            prt_job_free(job);
+            continue;
         }
 
         ngx_http_pprof_job_done(prt_job_data(job), job);

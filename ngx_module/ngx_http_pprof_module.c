@@ -23,6 +23,9 @@
 #define NGX_HTTP_PPROF_MAX_DURATION_MAX      86400000
 
 
+#define NGX_HTTP_PPROF_STALL_OFF             NGX_MAX_INT_T_VALUE
+
+
 #define NGX_HTTP_PPROF_DEBUG_PATH  "/usr/lib/debug"
 
 
@@ -40,6 +43,8 @@ typedef struct {
 static void *ngx_http_pprof_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_pprof_create_loc_conf(ngx_conf_t *cf);
+static ngx_int_t ngx_http_pprof_location_name(ngx_conf_t *cf,
+    ngx_str_t *name);
 static char *ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_pprof(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -66,6 +71,12 @@ static ngx_http_pprof_range_t  ngx_http_pprof_cpu_rate_range = {
 static ngx_http_pprof_range_t  ngx_http_pprof_heap_rate_range = {
     NGX_HTTP_PPROF_SIZE, PRT_HEAP_RATE_MIN, PRT_HEAP_RATE_MAX,
     "1 to 1g, or \"off\"", PRT_HEAP_OFF
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_stall_threshold_range = {
+    NGX_HTTP_PPROF_TIME, PRT_STALL_MIN / 1000000, PRT_STALL_MAX / 1000000,
+    "1ms to 1h, or \"off\"", NGX_HTTP_PPROF_STALL_OFF
 };
 
 
@@ -125,6 +136,13 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, heap_rate),
       &ngx_http_pprof_heap_rate_range },
+
+    { ngx_string("pprof_stall_threshold"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, stall_threshold),
+      &ngx_http_pprof_stall_threshold_range },
 
     { ngx_string("pprof_debug_path"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
@@ -194,6 +212,7 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->memory = NGX_CONF_UNSET_SIZE;
     pmcf->cpu_rate = NGX_CONF_UNSET_UINT;
     pmcf->heap_rate = NGX_CONF_UNSET_UINT;
+    pmcf->stall_threshold = NGX_CONF_UNSET_MSEC;
     pmcf->max_duration = NGX_CONF_UNSET_MSEC;
 
     return pmcf;
@@ -209,6 +228,8 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_size_value(pmcf->memory, PRT_MEMORY_DEFAULT);
     ngx_conf_init_uint_value(pmcf->cpu_rate, PRT_CPU_RATE_DEFAULT);
     ngx_conf_init_uint_value(pmcf->heap_rate, PRT_HEAP_RATE_DEFAULT);
+    ngx_conf_init_msec_value(pmcf->stall_threshold,
+                             PRT_STALL_DEFAULT / 1000000);
     ngx_conf_init_msec_value(pmcf->max_duration,
                              NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
 
@@ -228,7 +249,58 @@ ngx_http_pprof_create_loc_conf(ngx_conf_t *cf)
 
     plcf->mode = NGX_CONF_UNSET_UINT;
 
+    if (ngx_http_pprof_location_name(cf, &plcf->name) != NGX_OK) {
+        return NULL;
+    }
+
     return plcf;
+}
+
+
+/* At this moment the directive at hand is the one that opens the block. */
+
+static ngx_int_t
+ngx_http_pprof_location_name(ngx_conf_t *cf, ngx_str_t *name)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    if (cf->args == NULL || cf->args->nelts < 2) {
+        return NGX_OK;
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[0].data, "location") != 0) {
+        return NGX_OK;
+    }
+
+    len = cf->args->nelts - 2;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        len += value[i].len;
+    }
+
+    p = ngx_pnalloc(cf->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    name->data = p;
+    name->len = len;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (i > 1) {
+            *p++ = ' ';
+        }
+
+        p = ngx_cpymem(p, value[i].data, value[i].len);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -243,6 +315,12 @@ ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->digests == NULL) {
         conf->digests = prev->digests;
+    }
+
+    /* "if" and "limit_except" have none */
+
+    if (conf->name.len == 0) {
+        conf->name = prev->name;
     }
 
     conf->guards |= prev->guards & ~conf->guards_seen;
@@ -492,7 +570,7 @@ ngx_http_pprof_init(ngx_conf_t *cf)
 
     ngx_http_pprof_answer_init();
 
-    return NGX_OK;
+    return ngx_http_pprof_labels_init(cf);
 }
 
 
@@ -506,6 +584,10 @@ ngx_http_pprof_init_process(ngx_cycle_t *cycle)
     ngx_http_pprof_connections = cycle->connections;
     ngx_memory_barrier();
     ngx_http_pprof_connection_n = cycle->connection_n;
+
+    if (ngx_http_pprof_labels_start(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     return ngx_http_pprof_job_init(cycle);
 }
@@ -596,6 +678,11 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
     options->memory = pmcf->memory;
     options->cpu_rate = pmcf->cpu_rate;
     options->heap_rate = pmcf->heap_rate;
+    options->stall_threshold =
+        pmcf->stall_threshold == NGX_HTTP_PPROF_STALL_OFF
+        ? PRT_STALL_OFF : (uint64_t) pmcf->stall_threshold * 1000000;
+    options->own = (const void *) ngx_http_pprof_options;
+    options->alarm = ngx_http_pprof_alarm;
     options->debug_path = (char *) pmcf->debug_path.data;
     options->gauges = ngx_http_pprof_gauges;
 }

@@ -27,6 +27,7 @@ typedef struct {
     size_t                      memory;
     ngx_uint_t                  cpu_rate;
     ngx_uint_t                  heap_rate;
+    ngx_msec_t                  stall_threshold;
     ngx_str_t                   debug_path;   /* with its NUL */
     ngx_msec_t                  max_duration;
 
@@ -38,6 +39,8 @@ typedef struct {
 typedef struct {
     ngx_uint_t                  mode;
     ngx_uint_t                  served;
+
+    ngx_str_t                   name;        /* of the location, as written */
 
     ngx_array_t                *digests;     /* of u_char[DIGEST_LEN] */
     unsigned                    tokens:1;    /* pprof_bearer seen here */
@@ -83,6 +86,17 @@ ngx_uint_t ngx_http_pprof_served(ngx_cycle_t *cycle);
 void ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options);
 
 ngx_http_pprof_ctx_t *ngx_http_pprof_get_ctx(ngx_http_request_t *r);
+
+
+/* alarm: the runtime's, while the event loop is held */
+
+void ngx_http_pprof_alarm(const char *text);
+
+
+/* labels */
+
+ngx_int_t ngx_http_pprof_labels_init(ngx_conf_t *cf);
+ngx_int_t ngx_http_pprof_labels_start(ngx_cycle_t *cycle);
 
 
 /* guard: which protection of other modules a location has */

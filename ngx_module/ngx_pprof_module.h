@@ -10,6 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_event.h>
 
 #include <pprofrt.h>
 
@@ -19,6 +20,13 @@
  * NULL, is a sentence for the user.
  */
 ngx_uint_t ngx_pprof_running(const char **reason);
+
+
+/*
+ * Observes the event loop of this process.  "begin" is called before an
+ * event's handler; "end" after it, when the event may be gone.
+ */
+void ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev), void (*end)(void));
 
 
 extern ngx_module_t  ngx_pprof_module;

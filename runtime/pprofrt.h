@@ -46,6 +46,11 @@ extern "C" {
 #define PRT_HEAP_RATE_MAX      (1024 * 1024 * 1024)
 #define PRT_HEAP_OFF           INT64_MAX
 
+#define PRT_STALL_MIN          1000000ull             /* ns */
+#define PRT_STALL_DEFAULT      100000000ull
+#define PRT_STALL_MAX          3600000000000ull
+#define PRT_STALL_OFF          INT64_MAX
+
 #define PRT_ERROR_LEN          256                    /* an error text, with NUL */
 
 #define PRT_EXPORT             __attribute__((visibility("default")))
@@ -93,16 +98,36 @@ typedef struct {
     uint64_t               heap_rate;
 
     /*
+     * An event of the loop (prt_loop_begin()) that takes longer, in ns, is a
+     * stall; 0: default; PRT_STALL_OFF: none is.
+     */
+    uint64_t               stall_threshold;
+
+    /*
      * Directories of debug files, separated by colons; NULL: /usr/lib/debug.
      * Has to stay where it is.
      */
     const char            *debug_path;
 
     /*
+     * Code of the object that this address is in is the profiler's own, as the
+     * library's: not hooked, and in no stack.  NULL: none; the main program
+     * cannot be.
+     */
+    const void            *own;
+
+    /*
      * Asked now and then by the service thread, never by the control thread;
      * must only read.  May be NULL.
      */
     void                 (*gauges)(prt_gauges_t *gauges);
+
+    /*
+     * A line for the log, on a thread of the runtime, while the control thread
+     * does not come back from an event: nothing of it may be waited for, and
+     * it may be anywhere.  The thread has descriptors of its own.  May be NULL.
+     */
+    void                 (*alarm)(const char *text);
 } prt_options_t;
 
 
@@ -130,6 +155,46 @@ PRT_EXPORT void prt_stop(void);
  * when all end.  Control thread.
  */
 PRT_EXPORT int prt_others_remain(void);
+
+
+/*
+ * labels: what a thread works for.  Every sample of every profile that is
+ * taken while they are set carries them.
+ */
+
+typedef struct {
+    const char            *key;           /* in snake_case */
+    size_t                 key_len;
+    const char            *value;
+    size_t                 value_len;
+} prt_label_text_t;
+
+
+/*
+ * The number of a set of labels, at most 16, that this process can set from now
+ * on; 0, which is no labels, when it has no room.  Texts are kept for good, so
+ * there must be a bounded number of them; longer ones than 511 bytes are cut.
+ * Any thread.
+ */
+PRT_EXPORT uint32_t prt_labels_make(const prt_label_text_t *labels,
+    unsigned n);
+
+/* Sets those of the calling thread; returns the ones that were set before. */
+PRT_EXPORT uint32_t prt_labels_set(uint32_t labels);
+
+
+/*
+ * event loop: that of the control thread.  What it does between begin and end
+ * is an event; "handler" is the function that is called for it.  An event that
+ * takes too long is a stall.  Control thread only.
+ */
+
+/* The loop is about to wait for events, and has come back with some. */
+PRT_EXPORT void prt_loop_wait(void);
+PRT_EXPORT void prt_loop_woken(void);
+
+PRT_EXPORT void prt_loop_begin(const void *handler);
+PRT_EXPORT void prt_loop_end(void);
 
 
 /* profiles */
@@ -204,6 +269,9 @@ typedef struct {
     prt_gauges_t           gauges;
     uint64_t               samples;       /* CPU samples taken */
     uint64_t               lost;          /* samples lost, of all profiles */
+    uint64_t               stalls;        /* events that held the loop too long */
+    uint64_t               held;          /* ns that the present one does so; 0: none */
+    char                   held_by[256];  /* where: labels and functions, if known */
     unsigned               rate;          /* Hz of the CPU sampler; 0: off */
     unsigned               exiting:1;     /* of an older generation */
     unsigned               silent:1;      /* did not answer: its gauges are old */
@@ -257,6 +325,12 @@ PRT_EXPORT int prt_eventfd(void);
  * descriptor became readable clears it.
  */
 PRT_EXPORT prt_job_t *prt_job_finished(void);
+
+/*
+ * Of a finished job: the line that is to be logged if it is a notice of the
+ * runtime's own, which nobody opened; else NULL.
+ */
+PRT_EXPORT const char *prt_job_notice(prt_job_t *job);
 
 PRT_EXPORT void *prt_job_data(prt_job_t *job);
 PRT_EXPORT const prt_answer_t *prt_job_answer(prt_job_t *job);

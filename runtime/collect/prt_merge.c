@@ -18,6 +18,10 @@
 
 #define PRT_MERGE_LABELS   2               /* of ours: worker, pid */
 
+/* and special ones, at the end or as the leaf */
+#define PRT_MERGE_FRAMES   (PRT_STACK_MAX + 2)
+
+
 typedef struct {
     prt_arena_t         *arena;
     prt_images_t         images;
@@ -33,8 +37,8 @@ static void prt_merger_destroy(prt_merger_t *m);
 static int prt_merge_slot(prt_merger_t *m, unsigned profile,
     const prt_snapshot_slot_t *start, const prt_snapshot_slot_t *end);
 static prt_report_sample_t *prt_merge_sample(prt_merger_t *m);
-static int prt_merge_frames(prt_merger_t *m, const prt_intern_t *stacks,
-    uint32_t stack, prt_report_sample_t *sample);
+static int prt_merge_frames(prt_merger_t *m, const uint64_t *raw, uint32_t n,
+    prt_report_sample_t *sample);
 static int prt_merge_labels(prt_merger_t *m, const prt_snapshot_slot_t *slot,
     uint32_t labels, prt_report_sample_t *sample);
 
@@ -117,6 +121,59 @@ prt_merge(prt_region_t *region, unsigned profile, const prt_target_t *target,
     if (prt_comments(merge, profile, target, start, end, rate) != 0) {
         goto failed;
     }
+
+    free(m);
+
+    return merge;
+
+failed:
+
+    prt_merger_destroy(m);
+    free(merge);
+
+    return NULL;
+}
+
+
+prt_merge_t *
+prt_merge_stack(const prt_slot_t *slot, const uint64_t *frames, unsigned n,
+    uint32_t labels)
+{
+    prt_merge_t          *merge;
+    prt_merger_t         *m;
+    prt_snapshot_slot_t   self;
+    prt_report_sample_t  *sample;
+
+    memset(&self, 0, sizeof(prt_snapshot_slot_t));
+
+    self.memory = *slot;
+    self.worker = -1;
+
+    m = prt_merger_create();
+    merge = calloc(1, sizeof(prt_merge_t));
+
+    if (m == NULL || merge == NULL
+        || prt_images_of(&m->images, slot) != 0)
+    {
+        goto failed;
+    }
+
+    sample = prt_merge_sample(m);
+
+    if (sample == NULL
+        || prt_merge_frames(m, frames, n, sample) != 0
+        || prt_merge_labels(m, &self, labels, sample) != 0)
+    {
+        goto failed;
+    }
+
+    prt_images_sort(&m->images);
+
+    merge->arena = m->arena;
+    merge->report.samples = m->samples;
+    merge->report.nsamples = 1;
+    merge->report.images = m->images.images;
+    merge->report.nimages = m->images.nimages;
 
     free(m);
 
@@ -229,9 +286,10 @@ prt_merge_slot(prt_merger_t *m, unsigned profile,
     const prt_snapshot_slot_t *start, const prt_snapshot_slot_t *end)
 {
     int                    i, n;
-    uint32_t               row, stack, labels;
+    uint32_t               row, stack, labels, len;
     uint64_t               old[PRT_COUNTERS_MAX], delta[PRT_COUNTERS_MAX];
     unsigned               any, k;
+    const uint64_t        *raw;
     const prt_table_t     *table;
     const prt_intern_t    *stacks;
     prt_report_sample_t   *sample;
@@ -270,9 +328,12 @@ prt_merge_slot(prt_merger_t *m, unsigned profile,
         }
 
         sample = prt_merge_sample(m);
+        raw = prt_intern_get(stacks, stack, &len);
 
         if (sample == NULL
-            || prt_merge_frames(m, stacks, stack, sample) != 0
+            || prt_merge_frames(m, raw, len / (uint32_t) sizeof(uint64_t),
+                                sample)
+               != 0
             || prt_merge_labels(m, end, labels, sample) != 0)
         {
             return -1;
@@ -317,25 +378,21 @@ prt_merge_sample(prt_merger_t *m)
 
 
 static int
-prt_merge_frames(prt_merger_t *m, const prt_intern_t *stacks, uint32_t stack,
+prt_merge_frames(prt_merger_t *m, const uint64_t *raw, uint32_t n,
     prt_report_sample_t *sample)
 {
-    uint32_t         i, n, len;
-    uint64_t        *frames, frame, lost;
-    const uint64_t  *raw;
+    uint32_t   i;
+    uint64_t  *frames, frame, lost;
 
     lost = PRT_FRAME_LOST;
-    raw = prt_intern_get(stacks, stack, &len);
 
-    if (raw == NULL || len == 0) {
+    if (raw == NULL || n == 0) {
         raw = &lost;
-        len = sizeof(uint64_t);
+        n = 1;
     }
 
-    n = len / (uint32_t) sizeof(uint64_t);
-
-    if (n > PRT_STACK_MAX + 1) {
-        n = PRT_STACK_MAX + 1;
+    if (n > PRT_MERGE_FRAMES) {
+        n = PRT_MERGE_FRAMES;
     }
 
     frames = prt_arena_alloc(m->arena, (n + 1) * sizeof(uint64_t));

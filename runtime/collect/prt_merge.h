@@ -30,6 +30,13 @@ prt_merge_t *prt_merge(prt_region_t *region, unsigned profile,
     const prt_target_t *target, const prt_snapshot_t *start,
     prt_snapshot_t *end, unsigned rate);
 
+/*
+ * One sample without values: a stack of this process, whose objects are in the
+ * slot, with its labels.
+ */
+prt_merge_t *prt_merge_stack(const prt_slot_t *slot, const uint64_t *frames,
+    unsigned n, uint32_t labels);
+
 /* Only the objects of all slots, to translate addresses back. */
 prt_merge_t *prt_merge_objects(const prt_snapshot_t *snapshot);
 

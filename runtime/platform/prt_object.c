@@ -41,6 +41,14 @@ static uint64_t prt_hash(uint64_t h, const void *data, size_t size);
 
 
 static prt_cached_t  *prt_tables;
+static const void    *prt_object_own;
+
+
+void
+prt_objects_own(const void *address)
+{
+    prt_object_own = address;
+}
 
 
 int
@@ -310,15 +318,19 @@ static void
 prt_object_kind(prt_object_t *object)
 {
     unsigned            i;
-    uintptr_t           self, vdso, header;
+    uintptr_t           self, other, vdso, header;
     const ElfW(Ehdr)   *ehdr;
     const ElfW(Phdr)   *ph;
 
     self = (uintptr_t) &prt_objects_refresh - object->bias;
+    other = (uintptr_t) prt_object_own - object->bias;
     vdso = getauxval(AT_SYSINFO_EHDR);
 
     for (i = 0; i < object->nsegments; i++) {
-        if (self - object->segments[i].vaddr < object->segments[i].size) {
+        if (self - object->segments[i].vaddr < object->segments[i].size
+            || (other - object->segments[i].vaddr < object->segments[i].size
+                && !object->is_main))
+        {
             object->own = 1;
         }
     }

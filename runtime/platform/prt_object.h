@@ -39,7 +39,7 @@ typedef struct {
     unsigned               is_exec_type:1;  /* ET_EXEC: not relocatable */
     unsigned               is_vdso:1;
     unsigned               is_loader:1;   /* ld.so */
-    unsigned               own:1;         /* the library that this code is in */
+    unsigned               own:1;         /* of the profiler */
 
     const uint8_t         *image;         /* vDSO: the ELF file in memory */
     size_t                 image_size;
@@ -51,6 +51,12 @@ typedef struct {
 
 typedef struct prt_map_s  prt_map_t;
 
+
+/*
+ * The object that this address is in is the profiler's own, as the library is;
+ * NULL: none.  To be called before the first refresh.
+ */
+void prt_objects_own(const void *address);
 
 /*
  * Brings the map up to date: 1, it has changed; 0, it has not; -1, no memory,

@@ -205,9 +205,15 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
     int            rc;
     prt_report_t  *report;
 
-    if (symbols == NULL) {
+    if (symbols == NULL && job->kind != PRT_JOB_NOTICE) {
         prt_encoder_current(NULL);
         prt_job_fail(job, PRT_FAILED, "no memory for symbols");
+        return;
+    }
+
+    if (job->kind == PRT_JOB_NOTICE) {
+        prt_encoder_current(NULL);
+        prt_notice_encode(job, symbols);
         return;
     }
 

@@ -19,7 +19,9 @@
 
 #include "collect/prt_merge.h"
 #include "collect/prt_snapshot.h"
+#include "encode/prt_symbol.h"
 #include "pprofrt.h"
+#include "sources/prt_stall.h"
 
 
 #define PRT_SYNC_TIMEOUT  (500 * PRT_MSEC)  /* for all to follow a sync */
@@ -30,7 +32,8 @@
 typedef enum {
     PRT_JOB_PROFILE,
     PRT_JOB_SYMBOL,
-    PRT_JOB_STATE
+    PRT_JOB_STATE,
+    PRT_JOB_NOTICE                         /* nobody's: prt_notice.c */
 } prt_job_kind_t;
 
 
@@ -63,6 +66,8 @@ struct prt_job_s {
     int                    window;         /* in the region; -1: none */
     prt_snapshot_t        *start;
     prt_merge_t           *merge;          /* to be encoded */
+
+    prt_stall_notice_t     stall;          /* PRT_JOB_NOTICE */
 
     prt_worker_info_t     *workers;        /* PRT_JOB_STATE */
     size_t                 nworkers;
@@ -135,6 +140,14 @@ uint64_t prt_session_step(prt_job_t *job, uint64_t now);
 
 /* Gives back all that the job holds, and the job. */
 void prt_session_drop(prt_job_t *job);
+
+
+/* notices: prt_notice.c */
+
+void prt_notice_stall(const prt_stall_notice_t *stall);
+
+/* On the encoder thread; takes the job over. */
+void prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols);
 
 
 /* encoder thread: prt_encoder.c */

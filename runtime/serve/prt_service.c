@@ -121,6 +121,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 
     prt_slot_attach(&prt_slot, memory, size, specs, n);
 
+    prt_objects_own(options->own);
+
     if (prt_objects_refresh() == -1) {
         snprintf(error, PRT_ERROR_LEN, "no memory for unwind tables");
         goto released;
@@ -132,6 +134,10 @@ prt_start(prt_region_t *region, const prt_options_t *options,
                       : options->heap_rate ? options->heap_rate
                       : PRT_HEAP_RATE_DEFAULT);
 
+    prt_stall_set(options->stall_threshold == PRT_STALL_OFF ? 0
+                  : options->stall_threshold ? options->stall_threshold
+                  : PRT_STALL_DEFAULT, prt_notice_stall);
+
     /* without it stacks end where the tables do, no more */
     (void) prt_libunwind_init();
 
@@ -142,6 +148,10 @@ prt_start(prt_region_t *region, const prt_options_t *options,
             goto stopped;
         }
     }
+
+    /* its stack is known by now */
+
+    prt_loop_start(prt_stall_threshold());
 
     prt_region_publish(region, prt_process.slot);
 
@@ -335,7 +345,7 @@ prt_service_main(void *data)
 {
     int         stuck, keep[2];
     uint32_t    word;
-    uint64_t    deadline, tick;
+    uint64_t    deadline, again, tick;
     prt_job_t  *jobs, *job, *next;
 
     (void) data;
@@ -373,6 +383,11 @@ prt_service_main(void *data)
         }
 
         deadline = prt_service_jobs(&jobs);
+        again = prt_stall_watch(prt_now());
+
+        if (again < deadline) {
+            deadline = again;
+        }
 
         /* objects that load later have to be found */
 

@@ -27,6 +27,8 @@ static uint64_t prt_session_count(const prt_profile_t *profile,
     const uint64_t *counters, int live);
 static void prt_session_worker(prt_worker_info_t *info,
     const prt_snapshot_slot_t *slot);
+static void prt_session_held(prt_worker_info_t *info,
+    const prt_slot_head_t *head, const prt_slot_t *slot);
 static int prt_session_missing(prt_job_t *job);
 static int prt_session_taken(prt_job_t *job, const prt_snapshot_t *snapshot);
 static uint64_t prt_session_sync(prt_job_t *job, prt_stage_t stage,
@@ -294,6 +296,8 @@ prt_session_worker(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
     info->gauges.connections = atomic_load(&head->connections);
     info->gauges.requests = atomic_load(&head->requests);
     info->samples = slot->counts[PRT_COUNT_SAMPLES];
+    info->stalls = slot->counts[PRT_COUNT_STALLS];
+    prt_session_held(info, head, &slot->memory);
     info->rate = atomic_load(&head->rate);
     info->exiting = atomic_load(&entry->cycle)
                     != atomic_load(&prt_process.region->head->cycle);
@@ -303,6 +307,31 @@ prt_session_worker(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
         info->lost += prt_profiles[i].table.ncounters == 0 ? 0
                       : atomic_load(&slot->memory.tables[i].head
                                     ->lost_stacks);
+    }
+}
+
+
+static void
+prt_session_held(prt_worker_info_t *info, const prt_slot_head_t *head,
+    const prt_slot_t *slot)
+{
+    char      text[PRT_STRING_MAX];
+    uint64_t  begin, limit, now;
+
+    now = prt_now();
+    begin = atomic_load(&head->loop_begin);
+    limit = atomic_load(&head->loop_limit);
+
+    if (begin == 0 || limit == 0 || now < begin || now - begin < limit) {
+        return;
+    }
+
+    info->held = now - begin;
+
+    if (atomic_load(&head->stall_begin) == begin) {
+        (void) prt_slot_text(slot, atomic_load(&head->stall_text), text);
+        (void) snprintf(info->held_by, sizeof(info->held_by), "%.*s",
+                        (int) sizeof(info->held_by) - 1, text);
     }
 }
 

@@ -15,6 +15,7 @@
 #include "platform/prt_object.h"
 #include "platform/prt_unwind.h"
 #include "sources/prt_cpu.h"
+#include "sources/prt_peek.h"
 #include "sources/prt_record.h"
 
 
@@ -32,7 +33,6 @@ static int prt_cpu_start(unsigned table, char error[PRT_ERROR_LEN]);
 static void prt_cpu_sync(unsigned rate);
 static void prt_cpu_stop(void);
 static void prt_cpu_forked(void);
-static int prt_cpu_take_signal(void);
 static int prt_cpu_foreign(const struct sigaction *action);
 static void prt_cpu_handler(int signo, siginfo_t *info, void *context);
 static void prt_cpu_set(prt_thread_t *thread);
@@ -157,7 +157,7 @@ prt_cpu_forked(void)
  * stops: its default action would end the process on a late signal.
  */
 
-static int
+int
 prt_cpu_take_signal(void)
 {
     Dl_info            info;
@@ -236,12 +236,16 @@ prt_cpu_handler(int signo, siginfo_t *info, void *context)
     err = errno;
     thread = info->si_value.sival_ptr;
 
-    if (info->si_code != SI_TIMER || !prt_threads_valid(thread)) {
-        prt_slot_count(&prt_slot, PRT_COUNT_FOREIGN, 1);
-        return;
+    atomic_fetch_add(&prt_cpu_inside, 1);
+
+    if (prt_peek_signal(info, context)) {
+        goto done;
     }
 
-    atomic_fetch_add(&prt_cpu_inside, 1);
+    if (info->si_code != SI_TIMER || !prt_threads_valid(thread)) {
+        prt_slot_count(&prt_slot, PRT_COUNT_FOREIGN, 1);
+        goto done;
+    }
 
     /* the period is 0 when the timer was deleted with its signal on the way */
 
@@ -270,6 +274,8 @@ prt_cpu_handler(int signo, siginfo_t *info, void *context)
             observer(context, frames, n);
         }
     }
+
+done:
 
     atomic_fetch_sub(&prt_cpu_inside, 1);
 

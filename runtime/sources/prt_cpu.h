@@ -29,6 +29,12 @@ extern const prt_source_t  prt_cpu_source;
 void prt_cpu_attach(prt_thread_t *thread);
 void prt_cpu_detach(prt_thread_t *thread);
 
+/*
+ * Makes SIGPROF ours if nobody has it: 0, or -1 and the slot says who does.
+ * Service thread.
+ */
+int prt_cpu_take_signal(void);
+
 /* Whether SIGPROF has a handler that is not ours. */
 int prt_cpu_signal_taken(void);
 

@@ -9,6 +9,7 @@
 #include "sources/prt_cpu.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_profile.h"
+#include "sources/prt_stall.h"
 #include "sources/prt_thread.h"
 
 
@@ -52,6 +53,17 @@ const prt_profile_t  prt_profiles[] = {
       .ntypes = 2,
       .types = { { "samples", "count" }, { "cpu", "nanoseconds" } },
       .period_type = { "cpu", "nanoseconds" } },
+
+    { .info = { "stall",
+                "Event handlers that held a worker's loop longer than the "
+                "threshold, and what they did.",
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA },
+      .source = &prt_stall_source,
+      .table = { .ncounters = 2, .share = 2 },
+      .ntypes = 2,
+      .types = { { "contentions", "count" }, { "delay", "nanoseconds" } },
+      .period_type = { "contentions", "count" },
+      .period = 1 },
 
     { .info = { "threadcreate",
                 "Stacks that created threads.",

@@ -19,6 +19,43 @@ prt_slot_t  prt_slot;
 _Thread_local uint32_t  prt_labels __attribute__((tls_model("initial-exec")));
 
 
+uint32_t
+prt_labels_make(const prt_label_text_t *texts, unsigned n)
+{
+    unsigned     i;
+    prt_label_t  set[PRT_LABELS_MAX];
+
+    if (prt_slot.head == NULL || n > PRT_LABELS_MAX) {
+        return 0;
+    }
+
+    for (i = 0; i < n; i++) {
+        set[i].key = prt_slot_string(&prt_slot, texts[i].key,
+                                     texts[i].key_len);
+        set[i].value = prt_slot_string(&prt_slot, texts[i].value,
+                                       texts[i].value_len);
+
+        if (set[i].key == 0 || set[i].value == 0) {
+            return 0;
+        }
+    }
+
+    return prt_slot_labels(&prt_slot, set, n);
+}
+
+
+uint32_t
+prt_labels_set(uint32_t labels)
+{
+    uint32_t  old;
+
+    old = prt_labels;
+    prt_labels = labels;
+
+    return old;
+}
+
+
 unsigned
 prt_record_stack(prt_regs_t *regs, const prt_stack_bounds_t *bounds,
     uint64_t *frames, prt_walker_pt walker)

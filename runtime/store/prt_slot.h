@@ -43,6 +43,8 @@ typedef enum {
     PRT_COUNT_BROKEN,                      /* ... in memory that is no stack */
     PRT_COUNT_HEAP_MISSED,                 /* sampled blocks given back unseen */
     PRT_COUNT_HEAP_LOST,                   /* sampled blocks without room in the list */
+    PRT_COUNT_STALLS,                      /* events that held the loop too long ... */
+    PRT_COUNT_STALLS_LOST,                 /* ... and were not booked: too many at once */
     PRT_COUNTS
 } prt_count_t;
 
@@ -78,6 +80,12 @@ typedef struct {
     _Atomic uint32_t     untimed_errno;
     _Atomic uint32_t     taken;            /* string: whose handler SIGPROF has; 0: ours */
     _Atomic uint32_t     epoch;            /* of the transient tables */
+
+    /* the event loop: ns of prt_now() */
+    _Atomic uint64_t     loop_begin;       /* of the event at work; 0: none */
+    _Atomic uint64_t     loop_limit;       /* that makes it a stall; 0: nothing does */
+    _Atomic uint64_t     stall_begin;      /* of the one that is described ... */
+    _Atomic uint32_t     stall_text;       /* ... by this string */
 
     _Atomic uint64_t     map;              /* serial + 1 of the map that the list is of */
     _Atomic uint32_t     objects_lost;     /* objects without room in the list */

@@ -1,0 +1,643 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * Labels: which request the event loop works for.
+ *
+ * They are found at known points and not when a sample is taken: where an event
+ * begins, if its connection's handler tells the request; where a request enters
+ * a phase; and around the filters.  All values come from the configuration.
+ *
+ * A set is made once and found again in a small cache by what it consists of.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <ngx_pprof_module.h>
+#include <ngx_http_pprof_module.h>
+
+
+#define NGX_HTTP_PPROF_SETS          256        /* a power of two */
+#define NGX_HTTP_PPROF_LABELS        5          /* of a set, at most */
+#define NGX_HTTP_PPROF_TEXT_LEN      256        /* of a value that is put together */
+
+#define NGX_HTTP_PPROF_PHASES        (NGX_HTTP_LOG_PHASE + 1)
+
+
+/* Sets that differ in their phase only. */
+
+typedef struct {
+    ngx_http_core_srv_conf_t      *cscf;        /* NULL: not in use */
+    ngx_http_pprof_loc_conf_t     *plcf;
+    ngx_http_upstream_srv_conf_t  *uscf;        /* NULL: none */
+    ngx_uint_t                     method;
+    uint32_t                       labels[NGX_HTTP_PPROF_PHASES];
+} ngx_http_pprof_set_t;
+
+
+static void ngx_http_pprof_labels_begin(ngx_event_t *ev);
+static void ngx_http_pprof_labels_end(void);
+static ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
+static uint32_t ngx_http_pprof_labels_of(ngx_http_request_t *r);
+static uint32_t ngx_http_pprof_labels_in(ngx_http_request_t *r,
+    ngx_uint_t phase);
+static ngx_http_pprof_set_t *ngx_http_pprof_labels_set(
+    ngx_http_core_srv_conf_t *cscf, ngx_http_pprof_loc_conf_t *plcf,
+    ngx_http_upstream_srv_conf_t *uscf, ngx_uint_t method);
+static uint32_t ngx_http_pprof_labels_make(ngx_http_pprof_set_t *set,
+    ngx_uint_t phase);
+static void ngx_http_pprof_labels_server(ngx_http_core_srv_conf_t *cscf,
+    ngx_str_t *value, u_char *text);
+static void ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
+    ngx_str_t *value, u_char *text);
+static ngx_http_upstream_srv_conf_t *ngx_http_pprof_labels_peer(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_labels_phases(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_pprof_labels_push(ngx_http_core_main_conf_t *cmcf,
+    ngx_uint_t phase, ngx_http_handler_pt handler, ngx_uint_t first);
+
+static ngx_int_t ngx_http_pprof_post_read_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_phase_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_content_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_logged_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_labels_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_labels_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+
+
+static ngx_str_t  ngx_http_pprof_phase_names[] = {
+    ngx_string("post_read"),
+    ngx_string("server_rewrite"),
+    ngx_string("find_config"),
+    ngx_string("rewrite"),
+    ngx_string("post_rewrite"),
+    ngx_string("preaccess"),
+    ngx_string("access"),
+    ngx_string("post_access"),
+    ngx_string("precontent"),
+    ngx_string("content"),
+    ngx_string("log")
+};
+
+
+/* by the bits of r->method, from NGX_HTTP_GET on */
+
+static ngx_str_t  ngx_http_pprof_method_names[] = {
+    ngx_string("GET"),
+    ngx_string("HEAD"),
+    ngx_string("POST"),
+    ngx_string("PUT"),
+    ngx_string("DELETE"),
+    ngx_string("MKCOL"),
+    ngx_string("COPY"),
+    ngx_string("MOVE"),
+    ngx_string("OPTIONS"),
+    ngx_string("PROPFIND"),
+    ngx_string("PROPPATCH"),
+    ngx_string("LOCK"),
+    ngx_string("UNLOCK"),
+    ngx_string("PATCH"),
+    ngx_string("TRACE"),
+    ngx_string("CONNECT")
+};
+
+#define NGX_HTTP_PPROF_METHODS                                                \
+    (sizeof(ngx_http_pprof_method_names) / sizeof(ngx_str_t))
+
+static ngx_str_t  ngx_http_pprof_other_method = ngx_string("other");
+
+
+/* for a name that is made of variables, which could hold anything */
+
+static ngx_http_upstream_srv_conf_t      ngx_http_pprof_variable = {
+    .host = ngx_string("variable")
+};
+
+
+static ngx_http_pprof_set_t              ngx_http_pprof_sets
+                                             [NGX_HTTP_PPROF_SETS];
+static ngx_http_pprof_set_t             *ngx_http_pprof_set =
+                                             &ngx_http_pprof_sets[0];
+
+/* the phases of the engine's handlers; 0 of them: labels are off */
+static u_char                           *ngx_http_pprof_engine;
+static ngx_uint_t                        ngx_http_pprof_nengine;
+
+/* handlers that take their connection's data for a request, once they were met */
+static ngx_event_handler_pt              ngx_http_pprof_client_handler;
+static ngx_event_handler_pt              ngx_http_pprof_upstream_handler;
+static ngx_log_handler_pt                ngx_http_pprof_log_error;
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+
+
+ngx_int_t
+ngx_http_pprof_labels_init(ngx_conf_t *cf)
+{
+    ngx_uint_t                  i;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    static const ngx_uint_t  phases[] = {
+        NGX_HTTP_SERVER_REWRITE_PHASE,
+        NGX_HTTP_REWRITE_PHASE,
+        NGX_HTTP_PREACCESS_PHASE,
+        NGX_HTTP_ACCESS_PHASE,
+        NGX_HTTP_PRECONTENT_PHASE
+    };
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    /* of the engine's handlers the last of the array comes first */
+
+    for (i = 0; i < sizeof(phases) / sizeof(ngx_uint_t); i++) {
+        if (ngx_http_pprof_labels_push(cmcf, phases[i],
+                                       ngx_http_pprof_phase_handler, 0)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    /* a content handler of a location leaves out the handlers of its phase */
+
+    if (ngx_http_pprof_labels_push(cmcf, NGX_HTTP_POST_READ_PHASE,
+                                   ngx_http_pprof_post_read_handler, 0)
+           != NGX_OK
+        || ngx_http_pprof_labels_push(cmcf, NGX_HTTP_PRECONTENT_PHASE,
+                                      ngx_http_pprof_content_handler, 1)
+           != NGX_OK
+        || ngx_http_pprof_labels_push(cmcf, NGX_HTTP_LOG_PHASE,
+                                      ngx_http_pprof_log_handler, 1)
+           != NGX_OK
+        || ngx_http_pprof_labels_push(cmcf, NGX_HTTP_LOG_PHASE,
+                                      ngx_http_pprof_logged_handler, 0)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_pprof_labels_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_pprof_labels_body_filter;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_labels_push(ngx_http_core_main_conf_t *cmcf, ngx_uint_t phase,
+    ngx_http_handler_pt handler, ngx_uint_t first)
+{
+    ngx_array_t          *handlers;
+    ngx_http_handler_pt  *h;
+
+    handlers = &cmcf->phases[phase].handlers;
+
+    h = ngx_array_push(handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (first) {
+        h = handlers->elts;
+        ngx_memmove(h + 1, h, (handlers->nelts - 1) * sizeof(*h));
+    }
+
+    *h = handler;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
+{
+    /* what is cached belongs to another configuration */
+
+    ngx_memzero(ngx_http_pprof_sets, sizeof(ngx_http_pprof_sets));
+
+    if (ngx_http_pprof_labels_phases(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_pprof_loop_init(ngx_http_pprof_labels_begin,
+                        ngx_http_pprof_labels_end);
+
+    return NGX_OK;
+}
+
+
+/* As ngx_http_init_phase_handlers() has laid them out. */
+
+static ngx_int_t
+ngx_http_pprof_labels_phases(ngx_cycle_t *cycle)
+{
+    u_char                     *p;
+    ngx_uint_t                  i, n, counts[NGX_HTTP_LOG_PHASE];
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_LOG_PHASE; i++) {
+
+        switch (i) {
+
+        case NGX_HTTP_FIND_CONFIG_PHASE:
+            counts[i] = 1;
+            break;
+
+        case NGX_HTTP_POST_REWRITE_PHASE:
+            counts[i] = cmcf->phases[NGX_HTTP_REWRITE_PHASE].handlers.nelts
+                        != 0;
+            break;
+
+        case NGX_HTTP_POST_ACCESS_PHASE:
+            counts[i] = cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers.nelts
+                        != 0;
+            break;
+
+        default:
+            counts[i] = cmcf->phases[i].handlers.nelts;
+        }
+
+        n += counts[i];
+    }
+
+    p = ngx_pnalloc(cycle->pool, n);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_pprof_engine = p;
+    ngx_http_pprof_nengine = n;
+
+    for (i = 0; i < NGX_HTTP_LOG_PHASE; i++) {
+        ngx_memset(p, (int) i, counts[i]);
+        p += counts[i];
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_pprof_labels_begin(ngx_event_t *ev)
+{
+    ngx_http_request_t  *r;
+
+    r = ngx_http_pprof_labels_request(ev);
+
+    if (r) {
+        (void) prt_labels_set(ngx_http_pprof_labels_of(r));
+    }
+}
+
+
+static void
+ngx_http_pprof_labels_end(void)
+{
+    (void) prt_labels_set(0);
+}
+
+
+/*
+ * The request that an event's handler will work on, if that is known.  The
+ * log's current request is not asked: it can be one that was freed.
+ */
+
+static ngx_http_request_t *
+ngx_http_pprof_labels_request(ngx_event_t *ev)
+{
+    ngx_connection_t    *c;
+    ngx_http_log_ctx_t  *ctx;
+
+    c = ev->data;
+
+    if (ev->handler == ngx_http_pprof_client_handler
+        || ev->handler == ngx_http_pprof_upstream_handler)
+    {
+        return ev->handler ? c->data : NULL;
+    }
+
+    /* the data of other events is whatever they want */
+
+    if ((uintptr_t) c - (uintptr_t) ngx_cycle->connections
+        >= ngx_cycle->connection_n * sizeof(ngx_connection_t))
+    {
+        return NULL;
+    }
+
+    if (c->fd == (ngx_socket_t) -1
+        || c->log == NULL
+        || c->log->handler != ngx_http_pprof_log_error
+        || ngx_http_pprof_log_error == NULL)
+    {
+        return NULL;
+    }
+
+    /* another module's connection that works for a request; else it begins */
+
+    ctx = c->log->data;
+
+    return ctx->connection != c ? ctx->request : NULL;
+}
+
+
+static uint32_t
+ngx_http_pprof_labels_of(ngx_http_request_t *r)
+{
+    ngx_uint_t  phase;
+
+    if (r->logged) {
+        phase = NGX_HTTP_LOG_PHASE;
+
+    } else if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_nengine) {
+        phase = ngx_http_pprof_engine[r->phase_handler];
+
+    } else {
+        phase = NGX_HTTP_CONTENT_PHASE;
+    }
+
+    return ngx_http_pprof_labels_in(r, phase);
+}
+
+
+static uint32_t
+ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
+{
+    ngx_http_pprof_set_t          *set;
+    ngx_http_core_srv_conf_t      *cscf;
+    ngx_http_pprof_loc_conf_t     *plcf;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    if (ngx_http_pprof_nengine == 0) {
+        return 0;
+    }
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
+    uscf = r->upstream ? ngx_http_pprof_labels_peer(r) : NULL;
+
+    set = ngx_http_pprof_set;
+
+    if (set->plcf != plcf
+        || set->cscf != cscf
+        || set->uscf != uscf
+        || set->method != r->method)
+    {
+        set = ngx_http_pprof_labels_set(cscf, plcf, uscf, r->method);
+        ngx_http_pprof_set = set;
+    }
+
+    if (set->labels[phase] == 0) {
+        set->labels[phase] = ngx_http_pprof_labels_make(set, phase);
+    }
+
+    return set->labels[phase];
+}
+
+
+static ngx_http_upstream_srv_conf_t *
+ngx_http_pprof_labels_peer(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u->upstream) {
+        return u->upstream;
+    }
+
+    if (u->resolved) {
+        return &ngx_http_pprof_variable;
+    }
+
+    return u->conf ? u->conf->upstream : NULL;
+}
+
+
+static ngx_http_pprof_set_t *
+ngx_http_pprof_labels_set(ngx_http_core_srv_conf_t *cscf,
+    ngx_http_pprof_loc_conf_t *plcf, ngx_http_upstream_srv_conf_t *uscf,
+    ngx_uint_t method)
+{
+    uint64_t               hash;
+    ngx_http_pprof_set_t  *set;
+
+    hash = (uint64_t) (uintptr_t) plcf * 0x9e3779b97f4a7c15;
+    hash = (hash ^ (uintptr_t) uscf) * 0x9e3779b97f4a7c15;
+    hash = (hash ^ (uintptr_t) cscf ^ method) * 0x9e3779b97f4a7c15;
+
+    set = &ngx_http_pprof_sets[(hash >> 32) & (NGX_HTTP_PPROF_SETS - 1)];
+
+    if (set->plcf == plcf && set->cscf == cscf && set->uscf == uscf
+        && set->method == method)
+    {
+        return set;
+    }
+
+    ngx_memzero(set, sizeof(ngx_http_pprof_set_t));
+
+    set->cscf = cscf;
+    set->plcf = plcf;
+    set->uscf = uscf;
+    set->method = method;
+
+    return set;
+}
+
+
+static uint32_t
+ngx_http_pprof_labels_make(ngx_http_pprof_set_t *set, ngx_uint_t phase)
+{
+    u_char             server[NGX_HTTP_PPROF_TEXT_LEN];
+    u_char             upstream[NGX_HTTP_PPROF_TEXT_LEN];
+    ngx_str_t          values[NGX_HTTP_PPROF_LABELS];
+    ngx_uint_t         i, n, bit;
+    prt_label_text_t   texts[NGX_HTTP_PPROF_LABELS];
+
+    static const char *const  keys[NGX_HTTP_PPROF_LABELS] = {
+        "server", "location", "upstream", "phase", "method"
+    };
+
+    ngx_memzero(values, sizeof(values));
+
+    ngx_http_pprof_labels_server(set->cscf, &values[0], server);
+
+    values[1] = set->plcf->name;
+
+    if (set->uscf) {
+        ngx_http_pprof_labels_upstream(set->uscf, &values[2], upstream);
+    }
+
+    values[3] = ngx_http_pprof_phase_names[phase];
+    values[4] = ngx_http_pprof_other_method;
+
+    for (i = 0, bit = NGX_HTTP_GET; i < NGX_HTTP_PPROF_METHODS; i++, bit <<= 1)
+    {
+        if (set->method == bit) {
+            values[4] = ngx_http_pprof_method_names[i];
+        }
+    }
+
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_PPROF_LABELS; i++) {
+
+        if (values[i].len == 0) {
+            continue;
+        }
+
+        texts[n].key = keys[i];
+        texts[n].key_len = ngx_strlen(keys[i]);
+        texts[n].value = (char *) values[i].data;
+        texts[n].value_len = values[i].len;
+        n++;
+    }
+
+    return prt_labels_make(texts, n);
+}
+
+
+/* Its first name, or where it stands. */
+
+static void
+ngx_http_pprof_labels_server(ngx_http_core_srv_conf_t *cscf,
+    ngx_str_t *value, u_char *text)
+{
+    u_char  *name;
+
+    *value = cscf->server_name;
+
+    if (value->len || cscf->file_name == NULL) {
+        return;
+    }
+
+    name = (u_char *) strrchr((char *) cscf->file_name, '/');
+    name = name ? name + 1 : cscf->file_name;
+
+    value->data = text;
+    value->len = ngx_snprintf(text, NGX_HTTP_PPROF_TEXT_LEN, "%s:%ui", name,
+                              cscf->line)
+                 - text;
+}
+
+
+static void
+ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
+    ngx_str_t *value, u_char *text)
+{
+    *value = uscf->host;
+
+    if (uscf->port == 0 || uscf->no_port) {
+        return;
+    }
+
+    value->data = text;
+    value->len = ngx_snprintf(text, NGX_HTTP_PPROF_TEXT_LEN, "%V:%ui",
+                              &uscf->host, (ngx_uint_t) uscf->port)
+                 - text;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_post_read_handler(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (ngx_http_pprof_client_handler == NULL && c->data == r) {
+        ngx_http_pprof_client_handler = c->read->handler;
+        ngx_http_pprof_log_error = c->log->handler;
+    }
+
+    return ngx_http_pprof_phase_handler(r);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_phase_handler(ngx_http_request_t *r)
+{
+    (void) prt_labels_set(ngx_http_pprof_labels_of(r));
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_content_handler(ngx_http_request_t *r)
+{
+    (void) prt_labels_set(ngx_http_pprof_labels_in(r, NGX_HTTP_CONTENT_PHASE));
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_log_handler(ngx_http_request_t *r)
+{
+    (void) prt_labels_set(ngx_http_pprof_labels_in(r, NGX_HTTP_LOG_PHASE));
+
+    return NGX_OK;
+}
+
+
+/* The request is over; the rest of the event is not its own. */
+
+static ngx_int_t
+ngx_http_pprof_logged_handler(ngx_http_request_t *r)
+{
+    (void) prt_labels_set(0);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
+{
+    uint32_t           labels;
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
+
+    if (ngx_http_pprof_upstream_handler == NULL && r->upstream) {
+        c = r->upstream->peer.connection;
+
+        if (c && c->data == r) {
+            ngx_http_pprof_upstream_handler = c->read->handler;
+        }
+    }
+
+    labels = prt_labels_set(ngx_http_pprof_labels_of(r));
+
+    rc = ngx_http_next_header_filter(r);
+
+    (void) prt_labels_set(labels);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_pprof_labels_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    uint32_t   labels;
+    ngx_int_t  rc;
+
+    labels = prt_labels_set(ngx_http_pprof_labels_of(r));
+
+    rc = ngx_http_next_body_filter(r, in);
+
+    (void) prt_labels_set(labels);
+
+    return rc;
+}

@@ -1,0 +1,98 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * Notices: what the runtime has to say without being asked.  The service thread
+ * finds it, the encoder thread gives it names, and the control thread logs it;
+ * of an event from which that one does not return, the encoder thread does.
+ */
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "encode/prt_where.h"
+#include "platform/prt_clock.h"
+#include "serve/prt_job.h"
+#include "sources/prt_record.h"
+
+
+void
+prt_notice_stall(const prt_stall_notice_t *stall)
+{
+    prt_job_t  *job;
+
+    job = calloc(1, sizeof(prt_job_t));
+    if (job == NULL) {
+        return;
+    }
+
+    job->kind = PRT_JOB_NOTICE;
+    job->window = -1;
+    job->stall = *stall;
+    job->stall.frames = NULL;
+
+    prt_record_objects();
+
+    job->merge = prt_merge_stack(&prt_slot, stall->frames, stall->nframes,
+                                 stall->labels);
+    if (job->merge == NULL) {
+        prt_job_free(job);
+        return;
+    }
+
+    prt_encoder_push(job);
+}
+
+
+void
+prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
+{
+    char                       where[sizeof(((prt_worker_info_t *) 0)->held_by)];
+    size_t                     len;
+    unsigned long              ms;
+    const prt_stall_notice_t  *stall;
+
+    stall = &job->stall;
+
+    len = prt_where(&job->merge->report, symbols, where, sizeof(where));
+
+    atomic_store(&prt_slot.head->stall_text,
+                 prt_slot_string(&prt_slot, where, len));
+    atomic_store(&prt_slot.head->stall_begin, stall->begin);
+
+    ms = (unsigned long) (stall->duration / PRT_MSEC);
+
+    switch (stall->state) {
+
+    case PRT_STALL_BEGUN:
+        prt_job_free(job);
+        return;
+
+    case PRT_STALL_LASTS:
+
+        if (prt_process.options.alarm) {
+            (void) snprintf(job->error, sizeof(job->error),
+                            "the event loop is held since %lu ms, %s", ms,
+                            where);
+
+            prt_process.options.alarm(job->error);
+        }
+
+        prt_job_free(job);
+        return;
+
+    default:
+        (void) snprintf(job->error, sizeof(job->error),
+                        "the event loop was held for %lu ms, %s", ms, where);
+        prt_job_finish(job);
+    }
+}
+
+
+const char *
+prt_job_notice(prt_job_t *job)
+{
+    return job->kind == PRT_JOB_NOTICE ? job->error : NULL;
+}

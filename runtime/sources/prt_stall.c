@@ -1,0 +1,418 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ */
+
+
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/prt_futex.h"
+#include "platform/prt_object.h"
+#include "sources/prt_cpu.h"
+#include "sources/prt_peek.h"
+#include "sources/prt_record.h"
+#include "sources/prt_stall.h"
+
+
+#define PRT_STALL_LOOKS    2               /* in a threshold */
+#define PRT_STALL_TICK_MIN (2 * PRT_MSEC)
+#define PRT_STALL_TICK_MAX (250 * PRT_MSEC)
+
+#define PRT_STALL_LONG     PRT_SEC         /* then it is told while it lasts */
+#define PRT_STALL_QUIET    (60 * PRT_SEC)  /* between notices of one kind */
+
+#define PRT_STALL_PARTS    8               /* looks before the threshold */
+#define PRT_STALL_TOLD     16              /* stacks a minute */
+
+
+/* a stack that was seen, and the time that is to be booked on it */
+
+typedef struct {
+    uint32_t             stack;
+    uint32_t             labels;
+    uint64_t             ns;
+} prt_stall_part_t;
+
+
+/* the event that is looked at */
+
+typedef struct {
+    uint64_t             begin;            /* 0: none */
+    uint64_t             booked;           /* time until then has its part */
+    prt_stall_part_t     parts[PRT_STALL_PARTS];
+    unsigned             nparts;
+    unsigned             counted:1;        /* over the threshold */
+    unsigned             lasts:1;          /* told so */
+    uint32_t             labels;           /* the last that were seen */
+    unsigned             nframes;
+    uint64_t             frames[PRT_STACK_MAX + 2];
+} prt_stall_event_t;
+
+
+typedef struct {
+    uint64_t             key;              /* of stack and labels */
+    uint64_t             time;
+} prt_stall_told_t;
+
+
+static int prt_stall_start(unsigned table, char error[PRT_ERROR_LEN]);
+static void prt_stall_sync(unsigned rate);
+static void prt_stall_stop(void);
+static void prt_stall_forked(void);
+
+static void prt_stall_look(uint64_t begin, uint64_t now);
+static void prt_stall_end(const prt_loop_stall_t *stall);
+static void prt_stall_reset(uint64_t begin);
+static void prt_stall_part(uint64_t ns);
+static void prt_stall_book(void);
+static void prt_stall_tell(prt_stall_state_t state, uint64_t duration);
+static int prt_stall_told(uint64_t now);
+static uint64_t prt_stall_key(void);
+
+
+const prt_source_t  prt_stall_source = {
+    prt_stall_start,
+    prt_stall_sync,
+    prt_stall_stop,
+    prt_stall_forked
+};
+
+
+static unsigned             prt_stall_table;
+static uint64_t             prt_stall_limit;   /* the threshold */
+static prt_stall_notice_pt  prt_stall_notice;
+
+/* of the service thread */
+static uint64_t             prt_stall_next;    /* when to look again */
+static prt_stall_event_t    prt_stall_event;
+static prt_stall_told_t     prt_stall_tolds[PRT_STALL_TOLD];
+
+
+void
+prt_stall_set(uint64_t threshold, prt_stall_notice_pt notice)
+{
+    prt_stall_limit = threshold;
+    prt_stall_notice = notice;
+}
+
+
+uint64_t
+prt_stall_threshold(void)
+{
+    return prt_stall_limit;
+}
+
+
+static int
+prt_stall_start(unsigned table, char error[PRT_ERROR_LEN])
+{
+    (void) error;
+
+    prt_stall_table = table;
+    prt_stall_next = 0;
+
+    prt_stall_reset(0);
+    memset(prt_stall_tolds, 0, sizeof(prt_stall_tolds));
+
+    return 0;
+}
+
+
+static void
+prt_stall_sync(unsigned rate)
+{
+    (void) rate;
+
+    /* a snapshot is about to be taken: what lasts is to be in it */
+
+    prt_stall_next = 0;
+    (void) prt_stall_watch(prt_now());
+}
+
+
+static void
+prt_stall_stop(void)
+{
+    prt_loop_stop();
+}
+
+
+static void
+prt_stall_forked(void)
+{
+    prt_loop_stop();
+}
+
+
+uint64_t
+prt_stall_watch(uint64_t now)
+{
+    uint64_t                 begin, tick;
+    const prt_loop_stall_t  *stall;
+
+    if (prt_stall_limit == 0) {
+        return PRT_FOREVER;
+    }
+
+    if (now < prt_stall_next) {
+        return prt_stall_next;
+    }
+
+    tick = prt_stall_limit / PRT_STALL_LOOKS;
+    tick = tick < PRT_STALL_TICK_MIN ? PRT_STALL_TICK_MIN : tick;
+    tick = tick > PRT_STALL_TICK_MAX ? PRT_STALL_TICK_MAX : tick;
+
+    prt_stall_next = now + tick;
+
+    begin = prt_loop_event();
+
+    /* the one that we look at may be among those that ended */
+
+    while ((stall = prt_loop_stalled()) != NULL) {
+        prt_stall_end(stall);
+        prt_loop_forget();
+    }
+
+    if (begin != prt_stall_event.begin) {
+        prt_stall_reset(begin);
+    }
+
+    if (begin != 0 && now > begin && now - begin >= tick) {
+        prt_stall_look(begin, now);
+    }
+
+    return prt_stall_next;
+}
+
+
+static void
+prt_stall_look(uint64_t begin, uint64_t now)
+{
+    long                call;
+    pid_t               tid;
+    unsigned            n;
+    uint32_t            labels;
+    uint64_t            frames[PRT_STACK_MAX + 2];
+    prt_stack_bounds_t  bounds;
+
+    tid = prt_loop_thread(&bounds);
+    labels = prt_loop_labels();
+
+    n = prt_peek(tid, &bounds, frames, &call);
+
+    /* what it does now may be another event: the end of this one is kept */
+
+    if (prt_loop_event() != begin) {
+        return;
+    }
+
+    if (n != 0) {
+        prt_stall_event.nframes = n;
+        prt_stall_event.labels = labels;
+        memcpy(prt_stall_event.frames, frames, n * sizeof(uint64_t));
+
+    } else if (prt_stall_event.nframes == 0) {
+        return;
+    }
+
+    prt_stall_part(now - prt_stall_event.booked);
+    prt_stall_event.booked = now;
+
+    if (now - begin < prt_stall_limit) {
+        return;
+    }
+
+    if (!prt_stall_event.counted) {
+        prt_stall_book();
+        prt_stall_tell(PRT_STALL_BEGUN, now - begin);
+
+    } else {
+        prt_stall_book();
+    }
+
+    if (now - begin >= PRT_STALL_LONG) {
+        prt_stall_tell(PRT_STALL_LASTS, now - begin);
+    }
+}
+
+
+static void
+prt_stall_end(const prt_loop_stall_t *stall)
+{
+    if (stall->begin != prt_stall_event.begin) {
+        prt_stall_reset(stall->begin);
+    }
+
+    if (prt_stall_event.nframes == 0) {
+
+        /* never looked at: its handler is known, and who called that */
+
+        prt_stall_event.nframes = stall->nframes;
+        prt_stall_event.labels = stall->labels;
+        memcpy(prt_stall_event.frames, stall->frames,
+               stall->nframes * sizeof(uint64_t));
+    }
+
+    if (stall->end > prt_stall_event.booked) {
+        prt_stall_part(stall->end - prt_stall_event.booked);
+    }
+
+    prt_stall_book();
+    prt_stall_tell(PRT_STALL_ENDED, stall->end - stall->begin);
+
+    prt_stall_reset(0);
+}
+
+
+static void
+prt_stall_reset(uint64_t begin)
+{
+    prt_stall_event.begin = begin;
+    prt_stall_event.booked = begin;
+    prt_stall_event.nparts = 0;
+    prt_stall_event.counted = 0;
+    prt_stall_event.labels = 0;
+    prt_stall_event.nframes = 0;
+}
+
+
+/* Time of the stack that was seen last; it is booked if this is a stall. */
+
+static void
+prt_stall_part(uint64_t ns)
+{
+    prt_stall_part_t  *part;
+
+    if (prt_stall_event.nparts == PRT_STALL_PARTS) {
+        prt_stall_event.parts[PRT_STALL_PARTS - 1].ns += ns;
+        return;
+    }
+
+    part = &prt_stall_event.parts[prt_stall_event.nparts++];
+
+    part->ns = ns;
+    part->labels = prt_stall_event.labels;
+    part->stack = prt_record_intern(prt_stall_table, prt_stall_event.frames,
+                                    prt_stall_event.nframes);
+}
+
+
+static void
+prt_stall_book(void)
+{
+    unsigned           i;
+    uint64_t           values[2];
+    prt_stall_part_t  *part;
+
+    for (i = 0; i < prt_stall_event.nparts; i++) {
+        part = &prt_stall_event.parts[i];
+
+        /* it counts once, where it was over the threshold */
+
+        values[0] = !prt_stall_event.counted
+                    && i == prt_stall_event.nparts - 1;
+        values[1] = part->ns;
+
+        prt_table_add(&prt_slot.tables[prt_stall_table], part->stack,
+                      part->labels, values);
+    }
+
+    if (!prt_stall_event.counted) {
+        prt_stall_event.counted = 1;
+        prt_slot_count(&prt_slot, PRT_COUNT_STALLS, 1);
+    }
+
+    prt_stall_event.nparts = 0;
+}
+
+
+static void
+prt_stall_tell(prt_stall_state_t state, uint64_t duration)
+{
+    prt_stall_notice_t  n;
+
+    /* BEGUN is for the index, where the last word counts */
+
+    if (state != PRT_STALL_BEGUN && prt_stall_told(prt_now())) {
+        return;
+    }
+
+    n.state = state;
+    n.begin = prt_stall_event.begin;
+    n.duration = duration;
+    n.labels = prt_stall_event.labels;
+    n.nframes = prt_stall_event.nframes;
+    n.frames = prt_stall_event.frames;
+
+    prt_stall_notice(&n);
+}
+
+
+/* Whether it was told within the last minute; what there is no room for was. */
+
+static int
+prt_stall_told(uint64_t now)
+{
+    unsigned           i;
+    uint64_t           key;
+    prt_stall_told_t  *told, *old;
+
+    key = prt_stall_key();
+    old = NULL;
+
+    for (i = 0; i < PRT_STALL_TOLD; i++) {
+        told = &prt_stall_tolds[i];
+
+        if (told->time != 0 && now - told->time < PRT_STALL_QUIET) {
+
+            if (told->key == key) {
+                return 1;
+            }
+
+        } else {
+            old = told;
+        }
+    }
+
+    if (old == NULL) {
+        return 1;
+    }
+
+    old->key = key;
+    old->time = now;
+
+    return 0;
+}
+
+
+/* The place in the innermost function does not make another stack. */
+
+static uint64_t
+prt_stall_key(void)
+{
+    uint64_t             words[3];
+    uintptr_t            leaf, start, end;
+    const prt_map_t     *map;
+    const prt_object_t  *object;
+
+    leaf = (uintptr_t) prt_stall_event.frames[0] - 1;
+    words[0] = leaf;
+
+    map = prt_map_acquire();
+    object = prt_map_find(map, leaf);
+
+    if (object && prt_object_fde(object, leaf - object->bias, &start, &end)
+                  == 0)
+    {
+        words[0] = object->serial + (start << 16);
+    }
+
+    prt_map_release();
+
+    words[1] = prt_hash(prt_stall_event.frames + 1,
+                        prt_stall_event.nframes - 1);
+    words[2] = prt_stall_event.labels;
+
+    return prt_hash(words, 3);
+}
