@@ -11,6 +11,7 @@
 
 #include "collect/prt_comments.h"
 #include "platform/prt_clock.h"
+#include "sources/prt_stall.h"
 
 
 #define PRT_COMMENTS_MAX   256             /* lines */
@@ -26,6 +27,8 @@ static const char *prt_comment_unusual(const prt_snapshot_t *start,
 static void prt_comment_cpu(prt_merge_t *merge,
     const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate);
 static void prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end);
+static void prt_comment_stalls(prt_merge_t *merge, const prt_snapshot_t *start,
+    const prt_snapshot_t *end);
 static void prt_comment_stacks(prt_merge_t *merge, unsigned profile,
     const prt_snapshot_t *start, const prt_snapshot_t *end);
 static uint64_t prt_comment_sum(const prt_snapshot_t *start,
@@ -66,6 +69,9 @@ prt_comments(prt_merge_t *merge, unsigned profile,
 
     if (prt_profiles[profile].info.flags & PRT_PROFILE_MEMORY) {
         prt_comment_memory(merge, end);
+
+    } else if (prt_profiles[profile].source == &prt_stall_source) {
+        prt_comment_stalls(merge, start, end);
 
     } else if (prt_profiles[profile].period == 0) {
         prt_comment_cpu(merge, start, end, rate);
@@ -290,6 +296,29 @@ prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end)
     if (lost) {
         prt_comment(merge, "pprof_memory is too small: %" PRIu64 " sampled "
                     "blocks are not counted as in use", lost);
+    }
+}
+
+
+static void
+prt_comment_stalls(prt_merge_t *merge, const prt_snapshot_t *start,
+    const prt_snapshot_t *end)
+{
+    uint64_t  lost;
+
+    if (prt_stall_threshold() == 0) {
+        prt_comment(merge, "stalls: off, by pprof_stall_threshold");
+        return;
+    }
+
+    prt_comment(merge, "stalls: event handlers of %" PRIu64 " ms and more",
+                (uint64_t) (prt_stall_threshold() / PRT_MSEC));
+
+    lost = prt_comment_sum(start, end, PRT_COUNT_STALLS_LOST);
+
+    if (lost) {
+        prt_comment(merge, "stalls that came too fast to be booked: %" PRIu64,
+                    lost);
     }
 }
 

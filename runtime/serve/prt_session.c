@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform/prt_clock.h"
+#include "platform/prt_ticks.h"
 #include "serve/prt_job.h"
 #include "sources/prt_profile.h"
 
@@ -318,7 +318,7 @@ prt_session_held(prt_worker_info_t *info, const prt_slot_head_t *head,
     char      text[PRT_STRING_MAX];
     uint64_t  begin, limit, now;
 
-    now = prt_now();
+    now = prt_ticks();
     begin = atomic_load(&head->loop_begin);
     limit = atomic_load(&head->loop_limit);
 
@@ -326,7 +326,7 @@ prt_session_held(prt_worker_info_t *info, const prt_slot_head_t *head,
         return;
     }
 
-    info->held = now - begin;
+    info->held = prt_ticks_ns(now - begin);
 
     if (atomic_load(&head->stall_begin) == begin) {
         (void) prt_slot_text(slot, atomic_load(&head->stall_text), text);

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "platform/prt_clock.h"
+#include "platform/prt_ticks.h"
 #include "sources/prt_loop.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
@@ -27,7 +27,7 @@ static void prt_loop_keep(uint64_t begin, uint64_t end)
 /* of the control thread */
 static unsigned            prt_loop_on;
 static uint64_t            prt_loop_time;  /* when the last event ended; 0: long ago */
-static uint64_t            prt_loop_threshold;
+static uint64_t            prt_loop_limit; /* ticks */
 static const void         *prt_loop_handler;
 
 /* for others */
@@ -43,7 +43,7 @@ static _Atomic uint32_t    prt_loop_tail;  /* forgotten */
 void
 prt_loop_start(uint64_t threshold)
 {
-    prt_loop_threshold = threshold ? threshold : UINT64_MAX;
+    prt_loop_limit = threshold ? prt_ticks_of(threshold) : UINT64_MAX;
     prt_loop_time = 0;
     prt_loop_tid = (pid_t) syscall(SYS_gettid);
     prt_loop_bounds = prt_thread_stack;
@@ -52,7 +52,8 @@ prt_loop_start(uint64_t threshold)
     atomic_store(&prt_loop_head, 0);
     atomic_store(&prt_loop_tail, 0);
     atomic_store(&prt_slot.head->loop_begin, 0);
-    atomic_store(&prt_slot.head->loop_limit, threshold);
+    atomic_store(&prt_slot.head->loop_limit,
+                 threshold ? prt_loop_limit : 0);
 
     prt_loop_on = 1;
 }
@@ -88,7 +89,7 @@ prt_loop_begin(const void *handler)
         return;
     }
 
-    now = prt_loop_time ? prt_loop_time : prt_now();
+    now = prt_loop_time ? prt_loop_time : prt_ticks();
 
     prt_loop_handler = handler;
 
@@ -106,7 +107,7 @@ prt_loop_end(void)
         return;
     }
 
-    now = prt_now();
+    now = prt_ticks();
     begin = atomic_load_explicit(&prt_slot.head->loop_begin,
                                  memory_order_relaxed);
 
@@ -114,7 +115,7 @@ prt_loop_end(void)
 
     /* what is kept has to be seen by who finds that the event is over */
 
-    if (now - begin >= prt_loop_threshold) {
+    if (now - begin >= prt_loop_limit) {
         prt_loop_keep(begin, now);
     }
 

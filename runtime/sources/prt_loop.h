@@ -22,7 +22,7 @@
 /* An event that took too long. */
 
 typedef struct {
-    uint64_t             begin;            /* ns of prt_now() */
+    uint64_t             begin;            /* ticks */
     uint64_t             end;
     uint32_t             labels;           /* at its end */
     unsigned             nframes;
@@ -37,7 +37,7 @@ typedef struct {
 void prt_loop_start(uint64_t threshold);
 void prt_loop_stop(void);
 
-/* When the event that is at work began; 0: there is none.  Any thread. */
+/* When the event that is at work began, in ticks; 0: none is.  Any thread. */
 uint64_t prt_loop_event(void);
 
 /* The loop's thread, its stack and its labels.  Any thread. */

@@ -9,6 +9,7 @@
 
 #include "platform/prt_futex.h"
 #include "platform/prt_object.h"
+#include "platform/prt_ticks.h"
 #include "sources/prt_cpu.h"
 #include "sources/prt_peek.h"
 #include "sources/prt_record.h"
@@ -23,6 +24,7 @@
 #define PRT_STALL_QUIET    (60 * PRT_SEC)  /* between notices of one kind */
 
 #define PRT_STALL_PARTS    8               /* looks before the threshold */
+#define PRT_STALL_SEEN     8               /* stacks of a stall, to tell the longest */
 #define PRT_STALL_TOLD     16              /* stacks a minute */
 
 
@@ -35,23 +37,33 @@ typedef struct {
 } prt_stall_part_t;
 
 
+/* a stack that the event is told by, if it took the most of it */
+
+typedef struct {
+    uint64_t             key;
+    uint64_t             ns;
+    uint32_t             labels;
+    unsigned             nframes;
+    uint64_t             frames[PRT_STACK_MAX + 2];
+} prt_stall_seen_t;
+
+
 /* the event that is looked at */
 
 typedef struct {
-    uint64_t             begin;            /* 0: none */
-    uint64_t             booked;           /* time until then has its part */
+    uint64_t             begin;            /* ticks; 0: none */
+    uint64_t             booked;           /* ticks until then have their part */
     prt_stall_part_t     parts[PRT_STALL_PARTS];
     unsigned             nparts;
     unsigned             counted:1;        /* over the threshold */
-    unsigned             lasts:1;          /* told so */
-    uint32_t             labels;           /* the last that were seen */
-    unsigned             nframes;
-    uint64_t             frames[PRT_STACK_MAX + 2];
+    unsigned             nseen;
+    prt_stall_seen_t     seen[PRT_STALL_SEEN];
+    prt_stall_seen_t    *last;             /* NULL: none yet */
 } prt_stall_event_t;
 
 
 typedef struct {
-    uint64_t             key;              /* of stack and labels */
+    uint64_t             key;              /* of stack, labels and state */
     uint64_t             time;
 } prt_stall_told_t;
 
@@ -67,8 +79,12 @@ static void prt_stall_reset(uint64_t begin);
 static void prt_stall_part(uint64_t ns);
 static void prt_stall_book(void);
 static void prt_stall_tell(prt_stall_state_t state, uint64_t duration);
-static int prt_stall_told(uint64_t now);
-static uint64_t prt_stall_key(void);
+static int prt_stall_told(prt_stall_state_t state,
+    const prt_stall_seen_t *seen, uint64_t now);
+static void prt_stall_see(const uint64_t *frames, unsigned n,
+    uint32_t labels);
+static uint64_t prt_stall_key(const uint64_t *frames, unsigned n,
+    uint32_t labels);
 
 
 const prt_source_t  prt_stall_source = {
@@ -148,7 +164,7 @@ prt_stall_forked(void)
 uint64_t
 prt_stall_watch(uint64_t now)
 {
-    uint64_t                 begin, tick;
+    uint64_t                 begin, ticks, tick;
     const prt_loop_stall_t  *stall;
 
     if (prt_stall_limit == 0) {
@@ -165,6 +181,7 @@ prt_stall_watch(uint64_t now)
 
     prt_stall_next = now + tick;
 
+    ticks = prt_ticks();
     begin = prt_loop_event();
 
     /* the one that we look at may be among those that ended */
@@ -178,8 +195,8 @@ prt_stall_watch(uint64_t now)
         prt_stall_reset(begin);
     }
 
-    if (begin != 0 && now > begin && now - begin >= tick) {
-        prt_stall_look(begin, now);
+    if (begin != 0 && ticks > begin && prt_ticks_ns(ticks - begin) >= tick) {
+        prt_stall_look(begin, ticks);
     }
 
     return prt_stall_next;
@@ -191,9 +208,9 @@ prt_stall_look(uint64_t begin, uint64_t now)
 {
     long                call;
     pid_t               tid;
-    unsigned            n;
+    unsigned            n, begun;
     uint32_t            labels;
-    uint64_t            frames[PRT_STACK_MAX + 2];
+    uint64_t            duration, frames[PRT_STACK_MAX + 1];
     prt_stack_bounds_t  bounds;
 
     tid = prt_loop_thread(&bounds);
@@ -208,31 +225,31 @@ prt_stall_look(uint64_t begin, uint64_t now)
     }
 
     if (n != 0) {
-        prt_stall_event.nframes = n;
-        prt_stall_event.labels = labels;
-        memcpy(prt_stall_event.frames, frames, n * sizeof(uint64_t));
+        prt_stall_see(frames, n, labels);
 
-    } else if (prt_stall_event.nframes == 0) {
+    } else if (prt_stall_event.last == NULL) {
         return;
     }
 
-    prt_stall_part(now - prt_stall_event.booked);
+    prt_stall_part(prt_ticks_ns(now - prt_stall_event.booked));
     prt_stall_event.booked = now;
 
-    if (now - begin < prt_stall_limit) {
+    duration = prt_ticks_ns(now - begin);
+
+    if (duration < prt_stall_limit) {
         return;
     }
 
-    if (!prt_stall_event.counted) {
-        prt_stall_book();
-        prt_stall_tell(PRT_STALL_BEGUN, now - begin);
+    begun = prt_stall_event.counted;
 
-    } else {
-        prt_stall_book();
+    prt_stall_book();
+
+    if (!begun) {
+        prt_stall_tell(PRT_STALL_BEGUN, duration);
     }
 
-    if (now - begin >= PRT_STALL_LONG) {
-        prt_stall_tell(PRT_STALL_LASTS, now - begin);
+    if (duration >= PRT_STALL_LONG) {
+        prt_stall_tell(PRT_STALL_LASTS, duration);
     }
 }
 
@@ -244,22 +261,19 @@ prt_stall_end(const prt_loop_stall_t *stall)
         prt_stall_reset(stall->begin);
     }
 
-    if (prt_stall_event.nframes == 0) {
+    /* if it was never looked at, its handler is known, and who called that */
 
-        /* never looked at: its handler is known, and who called that */
-
-        prt_stall_event.nframes = stall->nframes;
-        prt_stall_event.labels = stall->labels;
-        memcpy(prt_stall_event.frames, stall->frames,
-               stall->nframes * sizeof(uint64_t));
+    if (prt_stall_event.last == NULL) {
+        prt_stall_see(stall->frames, stall->nframes, stall->labels);
     }
 
     if (stall->end > prt_stall_event.booked) {
-        prt_stall_part(stall->end - prt_stall_event.booked);
+        prt_stall_part(prt_ticks_ns(stall->end - prt_stall_event.booked));
     }
 
     prt_stall_book();
-    prt_stall_tell(PRT_STALL_ENDED, stall->end - stall->begin);
+    prt_stall_tell(PRT_STALL_ENDED,
+                   prt_ticks_ns(stall->end - stall->begin));
 
     prt_stall_reset(0);
 }
@@ -272,8 +286,48 @@ prt_stall_reset(uint64_t begin)
     prt_stall_event.booked = begin;
     prt_stall_event.nparts = 0;
     prt_stall_event.counted = 0;
-    prt_stall_event.labels = 0;
-    prt_stall_event.nframes = 0;
+    prt_stall_event.nseen = 0;
+    prt_stall_event.last = NULL;
+}
+
+
+/* It becomes the last one; the places in its innermost function are one. */
+
+static void
+prt_stall_see(const uint64_t *frames, unsigned n, uint32_t labels)
+{
+    unsigned           i;
+    uint64_t           key, ns;
+    prt_stall_seen_t  *seen;
+
+    key = prt_stall_key(frames, n, labels);
+    ns = 0;
+
+    for (i = 0; i < prt_stall_event.nseen; i++) {
+        if (prt_stall_event.seen[i].key == key) {
+            ns = prt_stall_event.seen[i].ns;
+            break;
+        }
+    }
+
+    /* the last place is everybody's who finds no other */
+
+    if (i == PRT_STALL_SEEN) {
+        i--;
+
+    } else if (i == prt_stall_event.nseen) {
+        prt_stall_event.nseen++;
+    }
+
+    seen = &prt_stall_event.seen[i];
+
+    seen->key = key;
+    seen->ns = ns;
+    seen->labels = labels;
+    seen->nframes = n;
+    memcpy(seen->frames, frames, n * sizeof(uint64_t));
+
+    prt_stall_event.last = seen;
 }
 
 
@@ -283,6 +337,10 @@ static void
 prt_stall_part(uint64_t ns)
 {
     prt_stall_part_t  *part;
+    prt_stall_seen_t  *last;
+
+    last = prt_stall_event.last;
+    last->ns += ns;
 
     if (prt_stall_event.nparts == PRT_STALL_PARTS) {
         prt_stall_event.parts[PRT_STALL_PARTS - 1].ns += ns;
@@ -292,9 +350,9 @@ prt_stall_part(uint64_t ns)
     part = &prt_stall_event.parts[prt_stall_event.nparts++];
 
     part->ns = ns;
-    part->labels = prt_stall_event.labels;
-    part->stack = prt_record_intern(prt_stall_table, prt_stall_event.frames,
-                                    prt_stall_event.nframes);
+    part->labels = last->labels;
+    part->stack = prt_record_intern(prt_stall_table, last->frames,
+                                    last->nframes);
 }
 
 
@@ -330,35 +388,46 @@ prt_stall_book(void)
 static void
 prt_stall_tell(prt_stall_state_t state, uint64_t duration)
 {
-    prt_stall_notice_t  n;
+    unsigned             i;
+    prt_stall_seen_t    *seen;
+    prt_stall_notice_t   notice;
+
+    seen = &prt_stall_event.seen[0];
+
+    for (i = 1; i < prt_stall_event.nseen; i++) {
+        if (prt_stall_event.seen[i].ns > seen->ns) {
+            seen = &prt_stall_event.seen[i];
+        }
+    }
 
     /* BEGUN is for the index, where the last word counts */
 
-    if (state != PRT_STALL_BEGUN && prt_stall_told(prt_now())) {
+    if (state != PRT_STALL_BEGUN && prt_stall_told(state, seen, prt_now())) {
         return;
     }
 
-    n.state = state;
-    n.begin = prt_stall_event.begin;
-    n.duration = duration;
-    n.labels = prt_stall_event.labels;
-    n.nframes = prt_stall_event.nframes;
-    n.frames = prt_stall_event.frames;
+    notice.state = state;
+    notice.begin = prt_stall_event.begin;
+    notice.duration = duration;
+    notice.labels = seen->labels;
+    notice.nframes = seen->nframes;
+    notice.frames = seen->frames;
 
-    prt_stall_notice(&n);
+    prt_stall_notice(&notice);
 }
 
 
 /* Whether it was told within the last minute; what there is no room for was. */
 
 static int
-prt_stall_told(uint64_t now)
+prt_stall_told(prt_stall_state_t state, const prt_stall_seen_t *seen,
+    uint64_t now)
 {
     unsigned           i;
     uint64_t           key;
     prt_stall_told_t  *told, *old;
 
-    key = prt_stall_key();
+    key = seen->key + state;
     old = NULL;
 
     for (i = 0; i < PRT_STALL_TOLD; i++) {
@@ -386,17 +455,15 @@ prt_stall_told(uint64_t now)
 }
 
 
-/* The place in the innermost function does not make another stack. */
-
 static uint64_t
-prt_stall_key(void)
+prt_stall_key(const uint64_t *frames, unsigned n, uint32_t labels)
 {
     uint64_t             words[3];
     uintptr_t            leaf, start, end;
     const prt_map_t     *map;
     const prt_object_t  *object;
 
-    leaf = (uintptr_t) prt_stall_event.frames[0] - 1;
+    leaf = (uintptr_t) frames[0] - 1;
     words[0] = leaf;
 
     map = prt_map_acquire();
@@ -405,14 +472,13 @@ prt_stall_key(void)
     if (object && prt_object_fde(object, leaf - object->bias, &start, &end)
                   == 0)
     {
-        words[0] = object->serial + (start << 16);
+        words[0] = object->bias + start;
     }
 
     prt_map_release();
 
-    words[1] = prt_hash(prt_stall_event.frames + 1,
-                        prt_stall_event.nframes - 1);
-    words[2] = prt_stall_event.labels;
+    words[1] = prt_hash(frames + 1, n - 1);
+    words[2] = labels;
 
     return prt_hash(words, 3);
 }

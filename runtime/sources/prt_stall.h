@@ -31,7 +31,7 @@ typedef enum {
 
 typedef struct {
     prt_stall_state_t    state;
-    uint64_t             begin;            /* ns of prt_now() */
+    uint64_t             begin;            /* ticks */
     uint64_t             duration;         /* ns, so far */
     uint32_t             labels;
     unsigned             nframes;

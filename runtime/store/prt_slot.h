@@ -81,7 +81,7 @@ typedef struct {
     _Atomic uint32_t     taken;            /* string: whose handler SIGPROF has; 0: ours */
     _Atomic uint32_t     epoch;            /* of the transient tables */
 
-    /* the event loop: ns of prt_now() */
+    /* the event loop; in ticks */
     _Atomic uint64_t     loop_begin;       /* of the event at work; 0: none */
     _Atomic uint64_t     loop_limit;       /* that makes it a stall; 0: nothing does */
     _Atomic uint64_t     stall_begin;      /* of the one that is described ... */

@@ -1,0 +1,183 @@
+
+# Copyright (C) the maintainers of nginx pprof
+
+# Stalls: event handlers that hold the loop.  The example module holds it for a
+# known time, in a loop or in a system call that a signal would disturb.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use PprofTest;
+use Test::More;
+use Time::HiRes qw( sleep time );
+
+my %config = (http_config => 'pprof_production off;', config => q{
+    location /debug/pprof { pprof auto; }
+    location ~ ^/hang$ { hosted hang; }
+    location /burn { hosted burn; }
+    location /sleep { hosted block how=sleep; }
+    location /text { hosted text kb=10; gzip on; gzip_types *; }
+});
+
+
+sub stalls { $_[0]->profile('/debug/pprof/stall' . ($_[1] // '')) }
+
+
+# The profile has all that was held, which is booked when the event ends.
+
+sub booked {
+    my ($nginx, $count) = @_;
+
+    ok(wait_for(sub { stalls($nginx)->total('contentions') >= $count }, 60),
+       "$count stalls are booked");
+
+    return stalls($nginx);
+}
+
+
+{
+    my $nginx = start_nginx(%config);
+
+    $nginx->get('/burn?ms=10') for 1 .. 5;
+    is(stalls($nginx)->total('contentions'), 0, 'short events: no stall');
+
+    my %truth;
+
+    for my $how (qw( spin sleep )) {
+        my $hung = $nginx->hosted("/hang?how=$how&ms=400");
+        $truth{$how} = $hung->{delay_ns};
+
+        # a signal would have ended the system call before its time
+
+        cmp_ok($hung->{delay_ns}, '>=', 400e6, "$how: not cut short");
+    }
+
+    my $p = booked($nginx, 2);
+
+    is_deeply([ $p->problems ], [], 'valid');
+    is_deeply([ $p->types ], [ 'contentions/count', 'delay/nanoseconds' ],
+              'types');
+    is($p->total('contentions'), 2, 'two stalls');
+
+    my $delay = $truth{spin} + $truth{sleep};
+
+    cmp_ok(abs($p->total('delay') / $delay - 1), '<', 0.02,
+           'delay within 2 %')
+        or diag $p->total('delay') . " instead of $delay";
+
+    cmp_ok($p->share('delay', qr/^hosted_hang$/), '>', 0.8,
+           'on the stacks that were seen');
+    cmp_ok($p->share('delay', qr/^syscall$/), '>', 0.4,
+           'the system call is a frame');
+
+    my @labels = map { $_->{labels} } @{$p->samples};
+
+    is_deeply([ grep { ($_->{location} // '') ne '~ ^/hang$' } @labels ], [],
+              'labels: location as written');
+    is_deeply([ grep { ($_->{method} // '') ne 'GET'
+                       || ($_->{phase} // '') ne 'content' } @labels ], [],
+              'labels: method, phase');
+
+    my $text = $nginx->get('/debug/pprof/stall?debug=1');
+    is($text->{status}, 200, 'debug=1');
+    like($text->{content}, qr/hosted_hang/, 'debug=1: names');
+
+    my @lines = grep { /event loop was held/ } split /\n/, $nginx->error_log;
+
+    ok(wait_for(sub { @lines = grep { /event loop was held/ }
+                      split /\n/, $nginx->error_log; @lines >= 2 }, 60),
+       'log: a line for each stack');
+    is(scalar @lines, 2, 'log: no other');
+    like($lines[0], qr/\[warn\] .* pprof: the event loop was held for 4\d\d ms, /,
+         'log: how long');
+    like($lines[0], qr/, server "[^"]+", location "~ \^\/hang\$": .*hosted_hang/,
+         'log: where');
+
+    # the same stack once more is told no more in this minute, but counted
+
+    $nginx->hosted('/hang?how=sleep&ms=200');
+    $p = booked($nginx, 3);
+    is(scalar(grep { /event loop was held/ } split /\n/, $nginx->error_log), 2,
+       'log: once a minute');
+
+    like($nginx->get('/debug/pprof/')->{content}, qr{<td class="n">3</td>},
+         'index: the count');
+
+    my $window = $nginx->background('/debug/pprof/stall?seconds=2');
+    sleep 0.5;
+    $nginx->hosted('/hang?how=spin&ms=300');
+    $p = Pprof::Proto->parse($window->result(60)->{content});
+    is($p->total('contentions'), 1, 'seconds: its own');
+
+    is($nginx->quit, 0, 'quit');
+    is_deeply([ $nginx->alerts ], [], 'no alert');
+}
+
+
+# A handler that does not return is seen from another worker, soon.
+
+{
+    my $nginx = start_nginx(%config, workers => 2, http_config => q{
+        pprof_production off;
+        pprof_stall_threshold 50ms;
+    });
+
+    my $hang = $nginx->background('/hang?how=spin&ms=30000');
+    my ($name, $seen);
+
+    my $start = time;
+
+    ok(wait_for(sub {
+           my $p = eval { stalls($nginx) } or return 0;
+           $seen = $p->share('delay', qr/^hosted_hang$/);
+           return $seen > 0.9;
+       }, 60), 'endless: in the profile');
+
+    my $p = $nginx->profile('/debug/pprof/profile?seconds=1');
+    cmp_ok($p->share('cpu', qr/^hosted_hang$/), '>', 0.9,
+           'endless: in the CPU profile');
+
+    my $index;
+
+    ok(wait_for(sub {
+           $index = $nginx->get('/debug/pprof/')->{content};
+           return $index =~ /loop is held for/ && $index =~ /hosted_hang/;
+       }, 60), 'endless: the index names it');
+
+    like($index, qr/location &quot;~ \^\/hang\$&quot;/,
+         'endless: and the location');
+
+    ok(wait_for(sub { $nginx->error_log =~ /loop is held since \d+ ms.*hosted_hang/ },
+                60), 'endless: the log does while it lasts');
+
+    # what lasts grows from one profile to the next
+
+    my $before = stalls($nginx)->total('delay');
+    sleep 0.5;
+    cmp_ok(stalls($nginx)->total('delay') - $before, '>', 0.3e9,
+           'endless: booked while it lasts');
+
+    $hang->hang_up;
+    $nginx->stop;
+}
+
+
+# off: no stalls
+
+{
+    my $nginx = start_nginx(%config, http_config => q{
+        pprof_production off;
+        pprof_stall_threshold off;
+    });
+
+    $nginx->hosted('/hang?how=spin&ms=300');
+    my $p = stalls($nginx);
+
+    is($p->total('contentions'), 0, 'off: nothing is counted');
+    ok((grep { /^stalls: off/ } $p->comments), 'off: the comments say so');
+    unlike($nginx->error_log, qr/event loop/, 'off: nothing is logged');
+    is($nginx->quit, 0, 'off: quit');
+}
+
+done_testing();
