@@ -1,0 +1,215 @@
+
+# Copyright (C) the maintainers of nginx pprof
+
+# Labels of requests on samples: CPU in a known split between locations, by
+# HTTP/1, TLS with HTTP/2, proxied, in subrequests, after redirects.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use PprofTest;
+use Test::More;
+
+needs('curl');
+
+my $tls = temp_dir();
+my ($cert, $key) = tls_files($tls);
+my $tls_port = free_port();
+
+my $nginx = start_nginx(http_config => qq{
+    pprof_production off;
+
+    upstream back { server 127.0.0.1:\$PORT; keepalive 4; }
+
+    server {
+        listen 127.0.0.1:$tls_port ssl http2;
+        server_name tls.example;
+        ssl_certificate $cert;
+        ssl_certificate_key $key;
+
+        location /heavy { hosted burn ms=9; }
+        location = /light { hosted burn ms=3; }
+    }
+}, config => q{
+    location /debug/pprof { pprof auto; }
+
+    location /heavy { hosted burn ms=75; }
+    location ^~ /light { hosted burn ms=25; }
+    location ~* ^/REGEX { hosted burn ms=40; }
+    location @named { hosted burn ms=40; }
+    location /tonamed { try_files /nowhere @named; }
+    location /redirected { rewrite ^ /heavy last; }
+
+    location /proxy/ {
+        proxy_pass http://back/text?kb=400;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        gzip on;
+        gzip_comp_level 9;
+        gzip_types *;
+    }
+    location /variable/ {
+        set $where 127.0.0.1;
+        proxy_pass http://$where:$server_port/text?kb=400;
+        gzip on;
+        gzip_comp_level 9;
+        gzip_types *;
+    }
+    location /text { hosted text; }
+
+    location /included { auth_request /sub; hosted burn ms=10; }
+    location = /sub { hosted burn ms=30; }
+
+    location /if {
+        if ($request_method = PUT) { return 403; }
+        hosted burn ms=40;
+    }
+});
+
+
+sub profile {
+    my ($seconds, @work) = @_;
+
+    my $job = $nginx->background("/debug/pprof/profile?seconds=$seconds&hz=1000");
+    my ($pid) = $nginx->worker_pids;
+
+    wait_for(sub { process_state($pid)->{timers} }, 60)
+        or die "nobody samples\n";
+
+    $_->() for @work;
+
+    my $res = $job->result(120);
+    die "$res->{status} $res->{content} $res->{error}\n" if $res->{status} != 200;
+
+    my $p = Pprof::Proto->parse($res->{content});
+    my @problems = $p->problems;
+    die "@problems\n" if @problems;
+
+    return $p;
+}
+
+
+sub with {
+    my ($p, $label, $value, $frame) = @_;
+
+    return $p->total('cpu', sub {
+        ($_->{labels}{$label} // '') eq $value
+        && (!$frame || grep { /$frame/ } @{$_->{frames}})
+    });
+}
+
+
+sub of_frame {
+    my ($p, $frame) = @_;
+    return $p->total('cpu', sub { grep { /$frame/ } @{$_->{frames}} });
+}
+
+
+sub get { my ($path, $n, %more) = @_;
+          return sub { $nginx->get($path, %more) for 1 .. $n } }
+
+
+my $p = profile(8, get('/heavy', 25), get('/light', 25));
+my ($heavy, $light) = map { with($p, location => $_) } '/heavy', '^~ /light';
+
+cmp_ok(abs($heavy / ($heavy + $light) - 0.75), '<', 0.03,
+       'HTTP/1: 3:1 by location')
+    or diag $heavy / ($heavy + $light);
+
+my $burned = of_frame($p, qr/^hosted_burn$/);
+
+cmp_ok(with($p, server => 'localhost', qr/^hosted_burn$/) / $burned, '>', 0.999,
+       'all of it has its server');
+cmp_ok(with($p, phase => 'content', qr/^hosted_burn$/) / $burned, '>', 0.999,
+       'and the phase');
+cmp_ok(with($p, method => 'GET', qr/^hosted_burn$/) / $burned, '>', 0.999,
+       'and the method');
+
+
+# methods that a client makes up have no name of their own
+
+$p = profile(4, get('/heavy', 6, method => 'POST', content => 'x'),
+             get('/heavy', 6, method => 'SECRET'));
+$burned = of_frame($p, qr/^hosted_burn$/);
+
+cmp_ok(abs(with($p, method => 'POST', qr/^hosted_burn$/) / $burned - 0.5),
+       '<', 0.1, 'POST');
+cmp_ok(abs(with($p, method => 'other', qr/^hosted_burn$/) / $burned - 0.5),
+       '<', 0.1, 'an unknown method');
+unlike(join(' ', map { values %{$_->{labels}} } @{$p->samples}), qr/SECRET/,
+       'nothing of the request itself');
+
+
+# locations as they are written
+
+for (['/regex', '~* ^/REGEX'], ['/tonamed', '@named'],
+     ['/redirected', '/heavy'], ['/if', '/if'])
+{
+    my ($path, $location) = @$_;
+
+    $p = profile(2, get($path, 6));
+    cmp_ok(with($p, location => $location, qr/^hosted_burn$/)
+           / of_frame($p, qr/^hosted_burn$/), '>', 0.99,
+           "$path: location $location");
+}
+
+
+# upstream side: gzip of what comes from there
+
+for (['/proxy/', 'back'], ['/variable/', 'variable']) {
+    my ($path, $upstream) = @$_;
+    my %gzip = (headers => { 'Accept-Encoding' => 'gzip' });
+
+    $p = profile(3, get($path, 30, %gzip));
+
+    my $deflate = of_frame($p, qr/^deflate$/);
+    ok($deflate, "$path: compresses");
+    cmp_ok(with($p, upstream => $upstream, qr/^deflate$/) / $deflate, '>',
+           0.98, "$path: upstream $upstream");
+    cmp_ok(with($p, location => $path, qr/^deflate$/) / $deflate, '>', 0.98,
+           "$path: location");
+}
+
+
+# a subrequest has its own location
+
+$p = profile(4, get('/included', 20));
+my ($main, $sub) = map { with($p, location => $_, qr/^hosted_burn$/) }
+                   '/included', '= /sub';
+
+cmp_ok(abs($sub / ($main + $sub) - 0.75), '<', 0.06, 'auth_request: 3:1')
+    or diag $sub / ($main + $sub);
+
+
+# streams of one HTTP/2 connection
+
+$p = profile(6, sub {
+    my @urls = map { "https://127.0.0.1:$tls_port/" . ($_ % 2 ? 'heavy' : 'light') }
+               1 .. 200;
+
+    run_command([ 'curl', '-s', '-k', '--http2', '-Z', '--parallel-max', '50',
+                  (map { ('-o', '/dev/null', $_) } @urls) ]);
+});
+
+($heavy, $light) = map { with($p, location => $_) } '/heavy', '= /light';
+
+cmp_ok(abs($heavy / ($heavy + $light) - 0.75), '<', 0.03,
+       'HTTP/2: 3:1 by location')
+    or diag $heavy / ($heavy + $light);
+is(with($p, server => 'localhost', qr/^hosted_burn$/), 0,
+   'HTTP/2: nothing of another server');
+
+
+# memory carries them as well
+
+$nginx->get('/text?kb=2000') for 1 .. 40;
+$p = $nginx->profile('/debug/pprof/allocs');
+
+cmp_ok($p->total('alloc_space', sub { ($_->{labels}{location} // '') eq '/text' }),
+       '>', 0, 'allocs: a location');
+
+is($nginx->quit, 0, 'quit');
+is_deeply([ $nginx->alerts ], [], 'no alert');
+
+done_testing();
