@@ -14,7 +14,7 @@ PKGS      = libunwind libprotobuf-c libdw libelf zlib liblzma
 
 CFLAGS    ?= -O2 -g
 PRT_FLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread \
-            -fno-omit-frame-pointer -Wall -Wextra -Werror -Wpointer-arith \
+            -Wall -Wextra -Werror -Wpointer-arith \
             -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
             -Iruntime -I$(BUILD)
 

@@ -5,10 +5,13 @@
  * Labels: which request the event loop works for.
  *
  * They are found at known points and not when a sample is taken: where an event
- * begins, if its connection's handler tells the request; where a request enters
- * a phase; and around the filters.  All values come from the configuration.
+ * begins, if its handler tells the request; where a request enters a phase; and
+ * in the filters.  All values come from the configuration.
  *
- * A set is made once and found again in a small cache by what it consists of.
+ * A set is made once and found again by the request's configuration.  All this
+ * happens some ten times in every request and has to be cheap, so phases have no
+ * handlers of ours: what the engine calls for the first handler of a phase is
+ * replaced.
  */
 
 
@@ -27,11 +30,11 @@
 #define NGX_HTTP_PPROF_PHASES        (NGX_HTTP_LOG_PHASE + 1)
 
 
-/* Sets that differ in their phase only. */
+/* Sets that differ in their phase only, and what tells them from others. */
 
 typedef struct {
-    ngx_http_core_srv_conf_t      *cscf;        /* NULL: not in use */
-    ngx_http_pprof_loc_conf_t     *plcf;
+    void                         **srv_conf;
+    void                         **loc_conf;
     ngx_http_upstream_srv_conf_t  *uscf;        /* NULL: none */
     ngx_uint_t                     method;
     uint32_t                       labels[NGX_HTTP_PPROF_PHASES];
@@ -41,29 +44,21 @@ typedef struct {
 static void ngx_http_pprof_labels_begin(ngx_event_t *ev);
 static void ngx_http_pprof_labels_end(void);
 static ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
-static uint32_t ngx_http_pprof_labels_of(ngx_http_request_t *r);
-static uint32_t ngx_http_pprof_labels_in(ngx_http_request_t *r,
+static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
     ngx_uint_t phase);
-static ngx_http_pprof_set_t *ngx_http_pprof_labels_set(
-    ngx_http_core_srv_conf_t *cscf, ngx_http_pprof_loc_conf_t *plcf,
-    ngx_http_upstream_srv_conf_t *uscf, ngx_uint_t method);
-static uint32_t ngx_http_pprof_labels_make(ngx_http_pprof_set_t *set,
-    ngx_uint_t phase);
-static void ngx_http_pprof_labels_server(ngx_http_core_srv_conf_t *cscf,
+static uint32_t ngx_http_pprof_labels_make(ngx_http_request_t *r,
+    ngx_http_pprof_set_t *set, ngx_uint_t phase);
+static void ngx_http_pprof_labels_server(ngx_http_request_t *r,
     ngx_str_t *value, u_char *text);
 static void ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
     ngx_str_t *value, u_char *text);
 static ngx_http_upstream_srv_conf_t *ngx_http_pprof_labels_peer(
     ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_labels_phases(ngx_cycle_t *cycle);
-static ngx_int_t ngx_http_pprof_labels_push(ngx_http_core_main_conf_t *cmcf,
-    ngx_uint_t phase, ngx_http_handler_pt handler, ngx_uint_t first);
+static ngx_int_t ngx_http_pprof_labels_engine(ngx_cycle_t *cycle);
 
-static ngx_int_t ngx_http_pprof_post_read_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_phase_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_content_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_labels_checker(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
 static ngx_int_t ngx_http_pprof_log_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_logged_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -123,9 +118,14 @@ static ngx_http_pprof_set_t              ngx_http_pprof_sets
 static ngx_http_pprof_set_t             *ngx_http_pprof_set =
                                              &ngx_http_pprof_sets[0];
 
-/* the phases of the engine's handlers; 0 of them: labels are off */
-static u_char                           *ngx_http_pprof_engine;
-static ngx_uint_t                        ngx_http_pprof_nengine;
+static ngx_uint_t                        ngx_http_pprof_labels_on;
+
+/* of the engine's handlers: the phase of each, and each phase's own checker */
+static ngx_http_phase_handler_t         *ngx_http_pprof_engine;
+static u_char                           *ngx_http_pprof_engine_phases;
+static ngx_uint_t                        ngx_http_pprof_engine_n;
+static ngx_http_phase_handler_pt         ngx_http_pprof_checkers
+                                             [NGX_HTTP_PPROF_PHASES];
 
 /* handlers that take their connection's data for a request, once they were met */
 static ngx_event_handler_pt              ngx_http_pprof_client_handler;
@@ -136,50 +136,68 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
+/*
+ * Whether the set that was used last is the request's: nearly always, and then
+ * this is all that there is to do.
+ */
+
+static inline uint32_t
+ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
+{
+    ngx_http_pprof_set_t  *set;
+
+    set = ngx_http_pprof_set;
+
+    if (set->loc_conf == r->loc_conf
+        && set->srv_conf == r->srv_conf
+        && set->method == r->method
+        && set->uscf == NULL
+        && r->upstream == NULL
+        && set->labels[phase] != 0)
+    {
+        return set->labels[phase];
+    }
+
+    return ngx_http_pprof_labels_find(r, phase);
+}
+
+
+static inline uint32_t
+ngx_http_pprof_labels_of(ngx_http_request_t *r)
+{
+    ngx_uint_t  phase;
+
+    if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n) {
+        phase = ngx_http_pprof_engine_phases[r->phase_handler];
+
+    } else {
+        phase = NGX_HTTP_CONTENT_PHASE;
+    }
+
+    return ngx_http_pprof_labels_in(r, phase);
+}
+
+
 ngx_int_t
 ngx_http_pprof_labels_init(ngx_conf_t *cf)
 {
-    ngx_uint_t                  i;
+    ngx_array_t                *handlers;
+    ngx_http_handler_pt        *h;
     ngx_http_core_main_conf_t  *cmcf;
-
-    static const ngx_uint_t  phases[] = {
-        NGX_HTTP_SERVER_REWRITE_PHASE,
-        NGX_HTTP_REWRITE_PHASE,
-        NGX_HTTP_PREACCESS_PHASE,
-        NGX_HTTP_ACCESS_PHASE,
-        NGX_HTTP_PRECONTENT_PHASE
-    };
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
-    /* of the engine's handlers the last of the array comes first */
+    /* in this phase the first one is called first */
 
-    for (i = 0; i < sizeof(phases) / sizeof(ngx_uint_t); i++) {
-        if (ngx_http_pprof_labels_push(cmcf, phases[i],
-                                       ngx_http_pprof_phase_handler, 0)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
+    handlers = &cmcf->phases[NGX_HTTP_LOG_PHASE].handlers;
 
-    /* a content handler of a location leaves out the handlers of its phase */
-
-    if (ngx_http_pprof_labels_push(cmcf, NGX_HTTP_POST_READ_PHASE,
-                                   ngx_http_pprof_post_read_handler, 0)
-           != NGX_OK
-        || ngx_http_pprof_labels_push(cmcf, NGX_HTTP_PRECONTENT_PHASE,
-                                      ngx_http_pprof_content_handler, 1)
-           != NGX_OK
-        || ngx_http_pprof_labels_push(cmcf, NGX_HTTP_LOG_PHASE,
-                                      ngx_http_pprof_log_handler, 1)
-           != NGX_OK
-        || ngx_http_pprof_labels_push(cmcf, NGX_HTTP_LOG_PHASE,
-                                      ngx_http_pprof_logged_handler, 0)
-           != NGX_OK)
-    {
+    if (ngx_array_push(handlers) == NULL) {
         return NGX_ERROR;
     }
+
+    h = handlers->elts;
+    ngx_memmove(h + 1, h, (handlers->nelts - 1) * sizeof(*h));
+    *h = ngx_http_pprof_log_handler;
 
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_pprof_labels_header_filter;
@@ -191,41 +209,18 @@ ngx_http_pprof_labels_init(ngx_conf_t *cf)
 }
 
 
-static ngx_int_t
-ngx_http_pprof_labels_push(ngx_http_core_main_conf_t *cmcf, ngx_uint_t phase,
-    ngx_http_handler_pt handler, ngx_uint_t first)
-{
-    ngx_array_t          *handlers;
-    ngx_http_handler_pt  *h;
-
-    handlers = &cmcf->phases[phase].handlers;
-
-    h = ngx_array_push(handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (first) {
-        h = handlers->elts;
-        ngx_memmove(h + 1, h, (handlers->nelts - 1) * sizeof(*h));
-    }
-
-    *h = handler;
-
-    return NGX_OK;
-}
-
-
 ngx_int_t
 ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
 {
-    /* what is cached belongs to another configuration */
+    /* what was kept belongs to another configuration */
 
     ngx_memzero(ngx_http_pprof_sets, sizeof(ngx_http_pprof_sets));
 
-    if (ngx_http_pprof_labels_phases(cycle) != NGX_OK) {
+    if (ngx_http_pprof_labels_engine(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_pprof_labels_on = 1;
 
     ngx_pprof_loop_init(ngx_http_pprof_labels_begin,
                         ngx_http_pprof_labels_end);
@@ -234,13 +229,14 @@ ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
 }
 
 
-/* As ngx_http_init_phase_handlers() has laid them out. */
+/* The engine as ngx_http_init_phase_handlers() has laid it out. */
 
 static ngx_int_t
-ngx_http_pprof_labels_phases(ngx_cycle_t *cycle)
+ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 {
     u_char                     *p;
     ngx_uint_t                  i, n, counts[NGX_HTTP_LOG_PHASE];
+    ngx_http_phase_handler_t   *ph;
     ngx_http_core_main_conf_t  *cmcf;
 
     cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
@@ -276,12 +272,27 @@ ngx_http_pprof_labels_phases(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    ngx_http_pprof_engine = p;
-    ngx_http_pprof_nengine = n;
+    ph = cmcf->phase_engine.handlers;
+
+    ngx_http_pprof_engine = ph;
+    ngx_http_pprof_engine_phases = p;
+    ngx_http_pprof_engine_n = n;
 
     for (i = 0; i < NGX_HTTP_LOG_PHASE; i++) {
+
+        if (counts[i] != 0
+            && i != NGX_HTTP_FIND_CONFIG_PHASE
+            && i != NGX_HTTP_POST_REWRITE_PHASE
+            && i != NGX_HTTP_POST_ACCESS_PHASE)
+        {
+            ngx_http_pprof_checkers[i] = ph->checker;
+            ph->checker = ngx_http_pprof_labels_checker;
+        }
+
         ngx_memset(p, (int) i, counts[i]);
+
         p += counts[i];
+        ph += counts[i];
     }
 
     return NGX_OK;
@@ -296,7 +307,7 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev)
     r = ngx_http_pprof_labels_request(ev);
 
     if (r) {
-        (void) prt_labels_set(ngx_http_pprof_labels_of(r));
+        prt_labels = ngx_http_pprof_labels_of(r);
     }
 }
 
@@ -304,7 +315,7 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev)
 static void
 ngx_http_pprof_labels_end(void)
 {
-    (void) prt_labels_set(0);
+    prt_labels = 0;
 }
 
 
@@ -352,53 +363,45 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
 
 static uint32_t
-ngx_http_pprof_labels_of(ngx_http_request_t *r)
+ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
 {
-    ngx_uint_t  phase;
-
-    if (r->logged) {
-        phase = NGX_HTTP_LOG_PHASE;
-
-    } else if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_nengine) {
-        phase = ngx_http_pprof_engine[r->phase_handler];
-
-    } else {
-        phase = NGX_HTTP_CONTENT_PHASE;
-    }
-
-    return ngx_http_pprof_labels_in(r, phase);
-}
-
-
-static uint32_t
-ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
-{
+    uint64_t                       hash;
     ngx_http_pprof_set_t          *set;
-    ngx_http_core_srv_conf_t      *cscf;
-    ngx_http_pprof_loc_conf_t     *plcf;
     ngx_http_upstream_srv_conf_t  *uscf;
 
-    if (ngx_http_pprof_nengine == 0) {
+    if (!ngx_http_pprof_labels_on) {
         return 0;
     }
 
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
     uscf = r->upstream ? ngx_http_pprof_labels_peer(r) : NULL;
 
-    set = ngx_http_pprof_set;
+    hash = (uint64_t) (uintptr_t) r->loc_conf * 0x9e3779b97f4a7c15;
+    hash = (hash ^ (uintptr_t) uscf) * 0x9e3779b97f4a7c15;
+    hash = (hash ^ (uintptr_t) r->srv_conf ^ r->method) * 0x9e3779b97f4a7c15;
 
-    if (set->plcf != plcf
-        || set->cscf != cscf
+    set = &ngx_http_pprof_sets[(hash >> 32) & (NGX_HTTP_PPROF_SETS - 1)];
+
+    if (set->loc_conf != r->loc_conf
+        || set->srv_conf != r->srv_conf
         || set->uscf != uscf
         || set->method != r->method)
     {
-        set = ngx_http_pprof_labels_set(cscf, plcf, uscf, r->method);
-        ngx_http_pprof_set = set;
+        ngx_memzero(set, sizeof(ngx_http_pprof_set_t));
+
+        set->loc_conf = r->loc_conf;
+        set->srv_conf = r->srv_conf;
+        set->uscf = uscf;
+        set->method = r->method;
     }
 
+    ngx_http_pprof_set = set;
+
     if (set->labels[phase] == 0) {
-        set->labels[phase] = ngx_http_pprof_labels_make(set, phase);
+        set->labels[phase] = ngx_http_pprof_labels_make(r, set, phase);
+
+        /* without room for one there is none for others */
+
+        ngx_http_pprof_labels_on = set->labels[phase] != 0;
     }
 
     return set->labels[phase];
@@ -424,45 +427,16 @@ ngx_http_pprof_labels_peer(ngx_http_request_t *r)
 }
 
 
-static ngx_http_pprof_set_t *
-ngx_http_pprof_labels_set(ngx_http_core_srv_conf_t *cscf,
-    ngx_http_pprof_loc_conf_t *plcf, ngx_http_upstream_srv_conf_t *uscf,
-    ngx_uint_t method)
-{
-    uint64_t               hash;
-    ngx_http_pprof_set_t  *set;
-
-    hash = (uint64_t) (uintptr_t) plcf * 0x9e3779b97f4a7c15;
-    hash = (hash ^ (uintptr_t) uscf) * 0x9e3779b97f4a7c15;
-    hash = (hash ^ (uintptr_t) cscf ^ method) * 0x9e3779b97f4a7c15;
-
-    set = &ngx_http_pprof_sets[(hash >> 32) & (NGX_HTTP_PPROF_SETS - 1)];
-
-    if (set->plcf == plcf && set->cscf == cscf && set->uscf == uscf
-        && set->method == method)
-    {
-        return set;
-    }
-
-    ngx_memzero(set, sizeof(ngx_http_pprof_set_t));
-
-    set->cscf = cscf;
-    set->plcf = plcf;
-    set->uscf = uscf;
-    set->method = method;
-
-    return set;
-}
-
-
 static uint32_t
-ngx_http_pprof_labels_make(ngx_http_pprof_set_t *set, ngx_uint_t phase)
+ngx_http_pprof_labels_make(ngx_http_request_t *r, ngx_http_pprof_set_t *set,
+    ngx_uint_t phase)
 {
-    u_char             server[NGX_HTTP_PPROF_TEXT_LEN];
-    u_char             upstream[NGX_HTTP_PPROF_TEXT_LEN];
-    ngx_str_t          values[NGX_HTTP_PPROF_LABELS];
-    ngx_uint_t         i, n, bit;
-    prt_label_text_t   texts[NGX_HTTP_PPROF_LABELS];
+    u_char                      server[NGX_HTTP_PPROF_TEXT_LEN];
+    u_char                      upstream[NGX_HTTP_PPROF_TEXT_LEN];
+    ngx_str_t                   values[NGX_HTTP_PPROF_LABELS];
+    ngx_uint_t                  i, n, bit;
+    prt_label_text_t            texts[NGX_HTTP_PPROF_LABELS];
+    ngx_http_pprof_loc_conf_t  *plcf;
 
     static const char *const  keys[NGX_HTTP_PPROF_LABELS] = {
         "server", "location", "upstream", "phase", "method"
@@ -470,9 +444,11 @@ ngx_http_pprof_labels_make(ngx_http_pprof_set_t *set, ngx_uint_t phase)
 
     ngx_memzero(values, sizeof(values));
 
-    ngx_http_pprof_labels_server(set->cscf, &values[0], server);
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
 
-    values[1] = set->plcf->name;
+    ngx_http_pprof_labels_server(r, &values[0], server);
+
+    values[1] = plcf->name;
 
     if (set->uscf) {
         ngx_http_pprof_labels_upstream(set->uscf, &values[2], upstream);
@@ -510,10 +486,13 @@ ngx_http_pprof_labels_make(ngx_http_pprof_set_t *set, ngx_uint_t phase)
 /* Its first name, or where it stands. */
 
 static void
-ngx_http_pprof_labels_server(ngx_http_core_srv_conf_t *cscf,
-    ngx_str_t *value, u_char *text)
+ngx_http_pprof_labels_server(ngx_http_request_t *r, ngx_str_t *value,
+    u_char *text)
 {
-    u_char  *name;
+    u_char                    *name;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
 
     *value = cscf->server_name;
 
@@ -549,54 +528,33 @@ ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
 
 
 static ngx_int_t
-ngx_http_pprof_post_read_handler(ngx_http_request_t *r)
+ngx_http_pprof_labels_checker(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph)
 {
+    ngx_uint_t         phase;
     ngx_connection_t  *c;
 
-    c = r->connection;
+    phase = ngx_http_pprof_engine_phases[ph - ngx_http_pprof_engine];
 
-    if (ngx_http_pprof_client_handler == NULL && c->data == r) {
-        ngx_http_pprof_client_handler = c->read->handler;
-        ngx_http_pprof_log_error = c->log->handler;
+    prt_labels = ngx_http_pprof_labels_in(r, phase);
+
+    if (ngx_http_pprof_client_handler == NULL) {
+        c = r->connection;
+
+        if (c->data == r) {
+            ngx_http_pprof_client_handler = c->read->handler;
+            ngx_http_pprof_log_error = c->log->handler;
+        }
     }
 
-    return ngx_http_pprof_phase_handler(r);
-}
-
-
-static ngx_int_t
-ngx_http_pprof_phase_handler(ngx_http_request_t *r)
-{
-    (void) prt_labels_set(ngx_http_pprof_labels_of(r));
-
-    return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_pprof_content_handler(ngx_http_request_t *r)
-{
-    (void) prt_labels_set(ngx_http_pprof_labels_in(r, NGX_HTTP_CONTENT_PHASE));
-
-    return NGX_DECLINED;
+    return ngx_http_pprof_checkers[phase](r, ph);
 }
 
 
 static ngx_int_t
 ngx_http_pprof_log_handler(ngx_http_request_t *r)
 {
-    (void) prt_labels_set(ngx_http_pprof_labels_in(r, NGX_HTTP_LOG_PHASE));
-
-    return NGX_OK;
-}
-
-
-/* The request is over; the rest of the event is not its own. */
-
-static ngx_int_t
-ngx_http_pprof_logged_handler(ngx_http_request_t *r)
-{
-    (void) prt_labels_set(0);
+    prt_labels = ngx_http_pprof_labels_in(r, NGX_HTTP_LOG_PHASE);
 
     return NGX_OK;
 }
@@ -605,8 +563,6 @@ ngx_http_pprof_logged_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
 {
-    uint32_t           labels;
-    ngx_int_t          rc;
     ngx_connection_t  *c;
 
     if (ngx_http_pprof_upstream_handler == NULL && r->upstream) {
@@ -617,27 +573,18 @@ ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
         }
     }
 
-    labels = prt_labels_set(ngx_http_pprof_labels_of(r));
+    prt_labels = ngx_http_pprof_labels_of(r);
 
-    rc = ngx_http_next_header_filter(r);
-
-    (void) prt_labels_set(labels);
-
-    return rc;
+    return ngx_http_next_header_filter(r);
 }
 
+
+/* A response goes on after reads by threads, or by what Lua waited for, too. */
 
 static ngx_int_t
 ngx_http_pprof_labels_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    uint32_t   labels;
-    ngx_int_t  rc;
+    prt_labels = ngx_http_pprof_labels_of(r);
 
-    labels = prt_labels_set(ngx_http_pprof_labels_of(r));
-
-    rc = ngx_http_next_body_filter(r, in);
-
-    (void) prt_labels_set(labels);
-
-    return rc;
+    return ngx_http_next_body_filter(r, in);
 }

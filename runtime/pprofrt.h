@@ -179,8 +179,12 @@ typedef struct {
 PRT_EXPORT uint32_t prt_labels_make(const prt_label_text_t *labels,
     unsigned n);
 
-/* Sets those of the calling thread; returns the ones that were set before. */
-PRT_EXPORT uint32_t prt_labels_set(uint32_t labels);
+/*
+ * Those of the calling thread.  Whoever sets them for a piece of work puts back
+ * after it what was there before.
+ */
+PRT_EXPORT extern __thread uint32_t prt_labels
+    __attribute__((tls_model("initial-exec")));
 
 
 /*

@@ -38,6 +38,7 @@
 #define PRT_ARCH_PC            16
 
 #define PRT_ARCH_RED_ZONE      128        /* bytes below sp that are in use */
+#define PRT_ARCH_RETURN        8          /* a return address lies below the CFA */
 
 /* what a function leaves as it found it: rbx, rbp, r12 to r15 */
 #define PRT_ARCH_SAVED         6
@@ -62,6 +63,7 @@
 #define PRT_ARCH_PC            32
 
 #define PRT_ARCH_RED_ZONE      0
+#define PRT_ARCH_RETURN        8
 
 #define PRT_ARCH_SAVED         1
 #define PRT_ARCH_SAVED_REGS    { 29 }

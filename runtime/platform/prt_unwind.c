@@ -166,6 +166,41 @@ prt_unwind(prt_regs_t *regs, const prt_stack_bounds_t *bounds,
 }
 
 
+int
+prt_unwind_fixed(const prt_regs_t *regs)
+{
+    int                  fixed;
+    uint32_t             row;
+    uintptr_t            pc;
+    const prt_map_t     *map;
+    const prt_state_t   *state;
+    const prt_object_t  *object;
+
+    fixed = 0;
+    pc = regs->pc - !regs->interrupted;
+
+    map = prt_map_acquire();
+    object = prt_map_find(map, pc);
+
+    if (object && object->table) {
+        row = prt_ehframe_row(object->table, pc - object->bias)
+              & PRT_ROW_STATE;
+
+        state = &object->table->states[row];
+
+        fixed = row > PRT_STATE_UNKNOWN
+                && (state->kind == PRT_STATE_END
+                    || state->kind == PRT_STATE_PLT
+                    || (state->kind == PRT_STATE_PLAIN
+                        && state->reg == PRT_ARCH_SP));
+    }
+
+    prt_map_release();
+
+    return fixed;
+}
+
+
 static inline PRT_NO_SANITIZE int
 prt_unwind_step(prt_walk_t *w, prt_regs_t *regs, const prt_ehframe_t *table,
     const prt_state_t *state)

@@ -49,6 +49,14 @@ unsigned prt_unwind(prt_regs_t *regs, const prt_stack_bounds_t *bounds,
 
 
 /*
+ * Whether the frame at "regs" is of a size that its code alone tells: then the
+ * same code with the same sp has its caller's frame at the same place.
+ * Signal-safe.
+ */
+int prt_unwind_fixed(const prt_regs_t *regs);
+
+
+/*
  * Asked at a pc without object or row, as in code made at run time.  It may
  * set "regs" to the caller's frame and return 1; 0: not known.  The caller's
  * sp has to be higher.  It has to be signal-safe, and to read the stack by

@@ -21,6 +21,7 @@
 #include "platform/prt_clock.h"
 #include "platform/prt_hook.h"
 #include "sources/prt_heap.h"
+#include "sources/prt_memo.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
 
@@ -189,6 +190,7 @@ prt_heap_start(unsigned table, char error[PRT_ERROR_LEN])
     }
 
     /* of a run before this one: its slot is another's */
+    prt_memo_reset();
     memset((void *) prt_heap_filter, 0, sizeof(prt_heap_filter));
 
     atomic_store(&prt_heap_active, 1);
@@ -313,8 +315,6 @@ static void
 prt_heap_record(void *p, size_t size)
 {
     double            likely, objects;
-    unsigned          n;
-    uint64_t          frames[PRT_STACK_MAX + 1];
     prt_regs_t        regs;
     prt_live_block_t  block, missed;
 
@@ -328,9 +328,7 @@ prt_heap_record(void *p, size_t size)
 
     prt_regs_here(&regs);
 
-    n = prt_record_stack(&regs, &prt_thread_stack, frames, prt_unwind);
-
-    block.stack = prt_record_intern(prt_heap_table, frames, n);
+    block.stack = prt_memo_stack(prt_heap_table, &regs, &prt_thread_stack);
     block.labels = prt_labels;
 
     /* it was given back in a way that we did not see */

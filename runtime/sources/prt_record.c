@@ -16,7 +16,7 @@ _Static_assert(sizeof(uintptr_t) == sizeof(uint64_t), "frames are words");
 
 prt_slot_t  prt_slot;
 
-_Thread_local uint32_t  prt_labels __attribute__((tls_model("initial-exec")));
+__thread uint32_t  prt_labels __attribute__((tls_model("initial-exec")));
 
 
 uint32_t
@@ -41,18 +41,6 @@ prt_labels_make(const prt_label_text_t *texts, unsigned n)
     }
 
     return prt_slot_labels(&prt_slot, set, n);
-}
-
-
-uint32_t
-prt_labels_set(uint32_t labels)
-{
-    uint32_t  old;
-
-    old = prt_labels;
-    prt_labels = labels;
-
-    return old;
 }
 
 

@@ -32,15 +32,6 @@
 /* this process's slot; its tables are numbered as prt_profiles[] is */
 extern prt_slot_t  prt_slot;
 
-/*
- * The labels of what this thread does at the moment, as prt_slot_labels()
- * numbers them; 0: none.  A signal handler reads this one integer and nothing
- * else of a request.
- */
-extern _Thread_local uint32_t  prt_labels
-    __attribute__((tls_model("initial-exec")));
-
-
 typedef unsigned (*prt_walker_pt)(prt_regs_t *regs,
     const prt_stack_bounds_t *bounds, uintptr_t *frames, unsigned max,
     prt_unwind_end_t *end);
