@@ -846,7 +846,8 @@ test_opened_once(void **state)
 /* Names of both programs with what dwz has put into a common file. */
 
 static void
-shared_names(const char *version, const char *options, const char *common)
+shared_names(const char *version, const char *options, const char *common,
+    const char *dirs)
 {
     char            whole[32], part[32];
     unsigned        i, k, n, m, names, lines, nameless, inlined;
@@ -858,7 +859,7 @@ shared_names(const char *version, const char *options, const char *common)
     (void) snprintf(whole, sizeof(whole), "whole%s", version);
     (void) snprintf(part, sizeof(part), "part%s", version);
 
-    assert_int_equal(shell("cd %s && rm -rf dwz && mkdir dwz"
+    assert_int_equal(shell("cd %s && rm -rf dwz && mkdir -p dwz/.dwz"
                            " && cc -O2 -gdwarf-%c -rdynamic -o %s program.c"
                            " && cp %s %s"
                            " && cc -O2 -gdwarf-%c -DVERSION=1 -o another"
@@ -885,7 +886,7 @@ shared_names(const char *version, const char *options, const char *common)
             assert_int_equal(shell("cd %s && mv kept dwz/%s", dir, common), 0);
         }
 
-        symbols = create("/nonexistent");
+        symbols = create(dirs);
         alone = create("/nonexistent");
 
         names = lines = nameless = inlined = 0;
@@ -962,9 +963,14 @@ test_shared(void **state)
     /* an absolute link, and a relative one; .debug_sup */
 
     (void) snprintf(options, sizeof(options), "-M %s", in("dwz/common"));
-    shared_names("4", options, "common");
-    shared_names("5", "-r", "common");
-    shared_names("5sup", "-5 -r", "common");
+    shared_names("4", options, "common", "/nonexistent");
+    shared_names("5", "-r", "common", "/nonexistent");
+    shared_names("5sup", "-5 -r", "common", "/nonexistent");
+
+    /* a copy of the distribution's directory */
+
+    shared_names("4copy", "-M /usr/lib/debug/.dwz/common", ".dwz/common",
+                 in("dwz"));
 }
 
 
