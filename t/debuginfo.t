@@ -389,6 +389,19 @@ $p = profile_of();
 is(lines_of($p), 'hosted_work.c', 'the same build ID: file and line');
 like(index_row(), qr{<td>debug info</td>.*100 %}, 'the same build ID: index');
 
+# A debug file that comes is found without a reload.
+
+unlink place($id);
+$nginx->reload;
+is(lines_of(profile_of()), 'none', 'it is gone: no line');
+
+install($hosted, $id);
+
+my $tries = 0;
+$p = profile_of();
+$p = profile_of() while lines_of($p) ne 'hosted_work.c' && $tries++ < 20;
+is(lines_of($p), 'hosted_work.c', 'it comes: file and line, without a reload');
+
 
 # All frames of a profile, asked by their addresses, have the same names.
 

@@ -122,7 +122,7 @@ my $http = qq{
     }
 };
 
-my $nginx = start_nginx(http_config => $http, config => q{
+my $nginx = start_nginx(workers => 2, http_config => $http, config => q{
     location /debug/ { pprof on; pprof_bearer secret; }
     location /gzip/ { gzip on; alias $DIR/html/; }
 });
@@ -208,6 +208,12 @@ my $named = total(grep { $_->{frames}[0] !~ /^nginx\@/ } @locations);
 diag sprintf '  stripped: %.1f %% of %d frames of nginx have a name',
      100 * $named / total(@locations), total(@locations);
 
+# whichever worker answers, and whichever made the profile
+
+is(scalar(grep { $nginx->get('/debug/pprof/', token => 'secret')->{content}
+                 !~ m{<td>dynamic symbols</td>.*<code>tools/ngx-debuginfo \Q$binary\E</code>} }
+          1 .. 16), 0, 'stripped: the index tells so');
+
 my ($top, $code) = go_pprof('-top', "$dir/profile");
 my @rows = grep { /%\s+\S+$/ } split /\n/, $top;
 
@@ -228,6 +234,10 @@ $p = profile_under_load();
 is_deeply([ $p->problems ], [], 'debug info: well-formed');
 ok(!(grep { /are missing in \Q$binary\E:/ } $p->comments),
    'debug info: nothing is missing') or diag join "\n", $p->comments;
+
+like($nginx->get('/debug/pprof/', token => 'secret')->{content},
+     qr{title="\Q$binary\E">nginx</td><td>debug info of a rebuild</td>.*>100 %<},
+     'debug info: the index tells so');
 
 my @whole = grep {
     @{ $_->{lines} }
