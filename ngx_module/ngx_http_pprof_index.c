@@ -345,7 +345,7 @@ ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
 }
 
 
-/* As it was in the last profile that this worker made. */
+/* As it was in the last profile, of whichever worker. */
 
 static void
 ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
@@ -400,7 +400,7 @@ ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
     }
 
     ngx_http_pprof_print(page, "</table>\n"
-        "<p><small>In the last profile that this worker made.</small></p>\n");
+        "<p><small>In the last profile that was made.</small></p>\n");
 }
 
 

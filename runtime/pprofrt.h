@@ -282,7 +282,7 @@ typedef struct {
 } prt_worker_info_t;
 
 
-/* How an object's addresses were named in the last profile of this process. */
+/* How an object's addresses were named in the last profile of any worker. */
 typedef struct {
     char                   path[256];     /* its end, if it is longer */
     const char            *source;        /* "debug info", "dynamic symbols", ... */

@@ -3,11 +3,8 @@
 
 # Debug info of stripped objects: what tools/ngx-debuginfo takes, refuses and
 # installs, and that the profiler takes and refuses the same, in a running
-# nginx, with the command that would mend it in comments and index.
-#
-# A rebuild of a distribution's nginx takes minutes and the network:
-# TEST_NGINX_DEBUGINFO_REBUILD=1 makes one, of the version whose source is to be
-# had, and compares what the profiler says with addr2line.
+# nginx, with the command that would mend it in comments and index.  A real
+# rebuild is in t/names.t.
 
 use strict;
 use warnings;
@@ -26,6 +23,7 @@ my $dir = "$dirh";
 my $debug = "$dir/debug";
 
 chmod 0755, $dir;
+mkdir "$dir/tmp";
 
 
 sub sh {
@@ -38,7 +36,7 @@ sub tool {
     my (@args) = @_;
     my %env = ref $args[0] ? %{ shift @args } : ();
     return run_command([ $tool, '--dir', $debug, @args ],
-                       env => { DEBUGINFOD_URLS => '', %env });
+                       env => { DEBUGINFOD_URLS => '', TMPDIR => "$dir/tmp", %env });
 }
 
 sub id { (sh("readelf -nW '$_[0]'") =~ /Build ID: ([0-9a-f]+)/)[0] }
@@ -186,12 +184,14 @@ ok(!-e place('aa' x 20), 'debuginfod, wrong file: not installed');
 my $apt = <<'END';
 case "$*" in
 *indextargets*) echo "http://deb.debian.org/debian bookworm main" ;;
+*" update") : >"$(echo "$*" | sed 's/.*Dir::State::Lists=\([^ ]*\).*/\1/')/x_Sources" ;;
 *" source "*) mkdir one-1.0; cp DIR/FILE one-1.0/ ;;
 esac
 END
 
 play('apt-get', $apt =~ s/DIR/$dir/r =~ s/FILE/rebuilt.so/r);
 play('sudo', 'exec "$@"');
+play('dpkg-checkbuilddeps', 'exit 0');
 play('dpkg-buildpackage',
      'mkdir -p ../tree/usr/lib && cp rebuilt.so ../tree/usr/lib/libone.so'
      . ' && tar -C .. -cf ../one_1.0.deb tree');
@@ -222,8 +222,32 @@ is($code, 1, 'no source: status');
 like($out, qr/rebuild: no source of one 1\.0 to be had \(404  Not Found\)/,
      'no source: says so');
 
-is(scalar(() = glob(($ENV{TMPDIR} // '/tmp') . '/ngx-debuginfo.*')), 0,
-   'nothing left behind') or diag join ' ', glob '/tmp/ngx-debuginfo.*';
+play('apt-get', $apt =~ s/^\*" update.*$/*" update") echo "W: Failed to fetch: no route" >&2 ;;/mr);
+($code, $out) = tool(@rebuild);
+is($code, 1, 'no network: status');
+like($out, qr/rebuild: no lists of source packages: Failed to fetch: no route$/m,
+     'no network: says so');
+
+# What is missing for a build is asked for only then, and may be refused.
+
+play('apt-get', $apt =~ s/DIR/$dir/r =~ s/FILE/rebuilt.so/r
+                =~ s/^esac/*build-dep*) echo refused; exit 1 ;;\nesac/mr);
+play('dpkg-checkbuilddeps', 'exit 1');
+($code, $out) = tool(@rebuild);
+is($code, 1, 'nothing may be installed: status');
+like($out, qr/rebuild: what one needs to be built could not be installed \(refused\); see (\S+)$/m,
+     'nothing may be installed: says so');
+unlink $1 if $out =~ /; see (\S+)$/m;
+
+# An nginx that does not show its configuration: its modules are not known.
+
+play('nginx', q{case $1 in -T) echo "nginx: [emerg] 7#7: open() failed" >&2; exit 1 ;; esac});
+($code, $out) = tool({ %played }, '--dry-run', '--binary', "$dir/bin/nginx");
+is($code, 1, 'no configuration: status');
+like($out, qr/^ngx-debuginfo: modules of the configuration are not known, so name them: open\(\) failed$/m,
+     'no configuration: says so');
+
+is(scalar(() = glob("$dir/tmp/ngx-debuginfo.*")), 0, 'nothing left behind') or diag join ' ', glob "$dir/tmp/*";
 
 SKIP: {
     skip 'root may write everywhere', 2 if $> == 0;
@@ -364,6 +388,19 @@ $nginx->reload;
 $p = profile_of();
 is(lines_of($p), 'hosted_work.c', 'the same build ID: file and line');
 like(index_row(), qr{<td>debug info</td>.*100 %}, 'the same build ID: index');
+
+# A debug file that comes is found without a reload.
+
+unlink place($id);
+$nginx->reload;
+is(lines_of(profile_of()), 'none', 'it is gone: no line');
+
+install($hosted, $id);
+
+my $tries = 0;
+$p = profile_of();
+$p = profile_of() while lines_of($p) ne 'hosted_work.c' && $tries++ < 20;
+is(lines_of($p), 'hosted_work.c', 'it comes: file and line, without a reload');
 
 
 # All frames of a profile, asked by their addresses, have the same names.

@@ -14,12 +14,13 @@ use Test::More;
 
 use constant EHFRAME_VADDR => 0x1000;      # as in t/unit/fuzz_ehframe.c
 
-needs('clang', 'cc', 'ld', 'readelf', 'objcopy');
+needs('clang', 'cc', 'ld', 'readelf', 'objcopy', 'dwz', 'xz');
 
-my $seconds = $ENV{FUZZ_SECONDS} || 15;
+my $seconds = $ENV{FUZZ_SECONDS} || 10;
 my $dir = temp_dir();
 
-my %seeds = (ehframe => \&ehframe_seeds, symbol => \&symbol_seeds);
+my %seeds = (ehframe => \&ehframe_seeds, symbol => \&symbol_seeds,
+             line => \&line_seeds, pair => \&pair_seeds);
 
 
 sub run {
@@ -90,28 +91,91 @@ sub section {
 }
 
 
-# Small programs with debug info of both versions, stripped, compressed.
+# A small program.
 
-sub symbol_seeds {
-    my ($corpus) = @_;
-    my $source = "$dir/seed.c";
+sub program {
+    my ($file, $compiler, @flags) = @_;
 
-    PprofTest::spew($source, <<'EOC');
+    if (!-e "$dir/seed.c") {
+        PprofTest::spew("$dir/seed.c", <<'EOC');
 static inline __attribute__((always_inline)) int twice(int n) { return 2 * n; }
 static __attribute__((noinline)) int leaf(volatile int *n) { return twice(*n) + *n; }
 int puts(const char *text);
 int main(int argc, char **argv) { return leaf(&argc) + puts(argv[0]); }
 EOC
+    }
 
-    my @cc = ('cc', '-O1', '-nostartfiles', '-Wl,-e,main', '-Wl,--build-id',
-              $source, '-o');
+    run($compiler, '-O1', '-nostartfiles', '-Wl,-e,main', '-Wl,--build-id',
+        "$dir/seed.c", '-o', $file, @flags);
+}
 
-    run(@cc, "$corpus/dwarf5", '-gdwarf-5');
-    run(@cc, "$corpus/dwarf4", '-gdwarf-4');
-    run(@cc, "$corpus/compressed", '-g', '-gz=zlib');
-    run(@cc, "$corpus/shared", '-g', '-shared', '-fPIC');
+
+# With debug info of both versions, stripped, compressed, with a symbol table in
+# .gnu_debugdata.
+
+sub symbol_seeds {
+    my ($corpus) = @_;
+
+    program("$corpus/dwarf5", 'cc', '-gdwarf-5');
+    program("$corpus/dwarf4", 'cc', '-gdwarf-4');
+    program("$corpus/clang", 'clang', '-gdwarf-5');
+    program("$corpus/compressed", 'cc', '-g', '-gz=zlib');
+    program("$corpus/shared", 'cc', '-g', '-shared', '-fPIC');
     run('objcopy', '--strip-all', "$corpus/dwarf5", "$corpus/stripped");
     run('objcopy', '--only-keep-debug', "$corpus/dwarf5", "$corpus/debug");
+
+    run('objcopy', '--strip-debug', "$corpus/dwarf5", "$dir/small");
+    run('xz', '-f', "$dir/small");
+    run('objcopy', '--strip-all', '--add-section',
+        ".gnu_debugdata=$dir/small.xz", "$corpus/dwarf5", "$corpus/mini");
+}
+
+
+# Line programs with the texts that they need.
+
+sub line_seeds {
+    my ($corpus) = @_;
+    my %flags = (gcc2 => '-gdwarf-2', gcc4 => '-gdwarf-4', gcc5 => '-gdwarf-5',
+                 clang4 => '-gdwarf-4', clang5 => '-gdwarf-5');
+
+    for my $name (sort keys %flags) {
+        program("$dir/program", $name =~ /clang/ ? 'clang' : 'cc',
+                $flags{$name});
+
+        my ($line, $line_str, $str) = map {
+            my $section = section("$dir/program", $_);
+            $section ? $section->{bytes} : ''
+        } '.debug_line', '.debug_line_str', '.debug_str';
+
+        PprofTest::spew("$corpus/$name", pack('vv', length $line_str,
+                        length $str) . $line_str . $str . $line);
+    }
+}
+
+
+# Programs that share debug info, and a program with its rebuild.
+
+sub pair_seeds {
+    my ($corpus) = @_;
+
+    my $pair = sub {
+        my ($name, @files) = @_;
+        my ($one, $two) = map { PprofTest::slurp($_) } @files;
+
+        PprofTest::spew("$corpus/$name", pack('V', length $one) . $one . $two);
+    };
+
+    for my $version (4, 5) {
+        program("$dir/$_", 'cc', "-gdwarf-$version") for qw( one two );
+        run('dwz', $version == 5 ? '-5' : (), '-r', '-m', "$dir/common",
+            "$dir/one", "$dir/two");
+        $pair->("dwarf$version", "$dir/one", "$dir/common");
+    }
+
+    program("$dir/one", 'cc', '-g');
+    program("$dir/two", 'cc', '-g', '-Wl,--build-id=0xbb');
+    run('objcopy', '--strip-all', "$dir/one");
+    $pair->('rebuild', "$dir/one", "$dir/two");
 }
 
 

@@ -244,7 +244,8 @@ bench_run(void *data)
     if (symbols == NULL
         || prt_symbols_debug_path(symbols, bench->debug_path) != 0)
     {
-        return NULL;
+        fprintf(stderr, "bench_symbols: no memory\n");
+        exit(1);
     }
 
     first = bench_look_up(bench, symbols);

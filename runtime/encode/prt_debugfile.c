@@ -17,6 +17,9 @@
 /* The candidates of a directory: by build ID, and by debuglink. */
 #define PRT_DEBUGFILE_PER_DIR    2
 
+/* Where links of the distribution's debug files begin. */
+#define PRT_DEBUGFILE_ROOT       "/usr/lib/debug"
+
 
 static int prt_debugfile_candidate(const prt_debugfile_t *debug, unsigned i,
     char *path);
@@ -185,7 +188,9 @@ static int
 prt_debugfile_shared(const prt_debugfile_t *debug, unsigned i, char *path)
 {
     int          n, len;
-    const char  *dir, *end;
+    const char  *dir, *end, *link;
+
+    static const size_t  root = sizeof(PRT_DEBUGFILE_ROOT) - 1;
 
     if (debug->shared == NULL) {
         return -1;
@@ -211,14 +216,21 @@ prt_debugfile_shared(const prt_debugfile_t *debug, unsigned i, char *path)
 
         i--;
 
-        /* An absolute link may be meant for another root. */
+        /* An absolute link may be meant for another root, or be in a copy. */
 
-        if (i == 0) {
-            n = snprintf(path, PATH_MAX, "%.*s%s", len, dir, debug->shared);
-            return len && debug->shared[0] == '/' && n < PATH_MAX;
+        if (i < 2) {
+            link = debug->shared;
+
+            if (i == 1) {
+                link = strncmp(link, PRT_DEBUGFILE_ROOT, root) == 0
+                       ? link + root : "";
+            }
+
+            n = snprintf(path, PATH_MAX, "%.*s%s", len, dir, link);
+            return len && link[0] == '/' && n < PATH_MAX;
         }
 
-        i--;
+        i -= 2;
     }
 
     switch (i) {

@@ -63,8 +63,8 @@ int prt_elf_start(prt_elf_t *file, size_t size);
 void prt_elf_close(prt_elf_t *file);
 
 /*
- * Gives the memory back of what names nothing: code but for the PLT, and data.
- * It reads as zeros from then on.
+ * Gives the memory back of what is read, or names nothing: code, data, symbols.
+ * It reads as zeros from then on; strings and debug info stay.
  */
 void prt_elf_give_back(prt_elf_t *file);
 

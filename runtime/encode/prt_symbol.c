@@ -15,7 +15,7 @@
 #include "encode/prt_symbol_object.h"
 
 
-#define PRT_SYMBOLS_CHECK      (10ull * 1000000000)      /* ns between looks at files */
+#define PRT_SYMBOLS_CHECK      (2ull * 1000000000)       /* ns between looks at files */
 #define PRT_SYMBOLS_REFUSED    (600ull * 1000000000)     /* ns until asked for again */
 #define PRT_SYMBOLS_OBJECTS    512
 #define PRT_SYMBOLS_STRINGS    1024

@@ -22,16 +22,15 @@
 
 
 #define PRT_ENCODER_STACK  (2 * 1024 * 1024)  /* bytes; libdw recurses */
-#define PRT_ENCODER_IDLE   (10 * PRT_SEC)     /* then its memory is given back */
+#define PRT_ENCODER_IDLE   (2 * PRT_SEC)      /* then its memory is given back ... */
+#define PRT_ENCODER_HOLD   (30 * PRT_SEC)     /* ... and after so long in any case */
 #define PRT_ENCODER_FETCH  (60 * PRT_SEC)     /* at most, for debug info */
-#define PRT_ENCODER_NAMES  64                 /* objects that the index shows */
 #define PRT_ENCODER_STOP   (500 * PRT_MSEC)   /* for the thread to end */
 
 
 static void *prt_encoder_main(void *data);
 static void prt_encoder_current(prt_job_t *job);
 static void prt_encode(prt_job_t *job, prt_symbols_t *symbols);
-static void prt_encoder_note(prt_symbols_t *symbols);
 
 
 static pthread_t         prt_encoder_thread;
@@ -43,9 +42,6 @@ static atomic_int        prt_encoder_wanted;  /* a job is there: no fetching now
 
 static pthread_mutex_t   prt_encoder_mutex = PTHREAD_MUTEX_INITIALIZER;
 static prt_job_t        *prt_encoder_job;     /* at work on */
-
-static prt_naming_info_t  prt_encoder_names[PRT_ENCODER_NAMES];
-static unsigned           prt_encoder_nnames;
 
 
 void
@@ -125,6 +121,7 @@ static void *
 prt_encoder_main(void *data)
 {
     uint32_t        word;
+    uint64_t        trimmed;
     prt_job_t      *job, *next;
     prt_symbols_t  *symbols;
 
@@ -139,6 +136,8 @@ prt_encoder_main(void *data)
         (void) prt_symbols_debug_path(symbols,
                                       prt_process.options.debug_path);
     }
+
+    trimmed = prt_now();
 
     for ( ;; ) {
         atomic_store(&prt_encoder_wanted, 0);
@@ -163,6 +162,13 @@ prt_encoder_main(void *data)
             break;
         }
 
+        /* Scrapers may never let it be idle. */
+
+        if (symbols && prt_now() - trimmed > PRT_ENCODER_HOLD) {
+            prt_symbols_trim(symbols);
+            trimmed = prt_now();
+        }
+
         if (atomic_load(&prt_encoder_word) != word) {
             continue;
         }
@@ -179,6 +185,7 @@ prt_encoder_main(void *data)
         if (symbols && atomic_load(&prt_encoder_word) == word) {
             prt_symbols_trim(symbols);
             prt_futex_wait(&prt_encoder_word, word, PRT_FOREVER);
+            trimmed = prt_now();
         }
     }
 
@@ -233,7 +240,7 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
         rc = prt_pprof_encode(report, symbols, &job->body, &job->answer.size,
                               job->error, &job->cancelled);
 
-        prt_encoder_note(symbols);
+        prt_naming_write(symbols);
     }
 
     if (rc != 0) {
@@ -247,65 +254,4 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
     job->answer.data = job->body;
 
     prt_job_finish(job);
-}
-
-
-/* The service thread asks for it while this one may be at work. */
-
-static void
-prt_encoder_note(prt_symbols_t *symbols)
-{
-    size_t              len;
-    unsigned            i, n;
-    const char         *path;
-    prt_naming_t        noted[PRT_ENCODER_NAMES];
-    prt_naming_info_t  *info;
-
-    n = prt_symbols_noted(symbols, noted, PRT_ENCODER_NAMES);
-
-    (void) pthread_mutex_lock(&prt_encoder_mutex);
-
-    for (i = 0; i < n; i++) {
-        info = &prt_encoder_names[i];
-        path = noted[i].path;
-        len = strlen(path);
-
-        if (len >= sizeof(info->path)) {
-            path += len - sizeof(info->path) + 1;
-            len = sizeof(info->path) - 1;
-        }
-
-        memcpy(info->path, path, len + 1);
-
-        info->source = prt_symbols_source(noted[i].sources);
-        info->addresses = noted[i].addresses;
-        info->unnamed = noted[i].unnamed;
-    }
-
-    prt_encoder_nnames = n;
-
-    (void) pthread_mutex_unlock(&prt_encoder_mutex);
-}
-
-
-prt_naming_info_t *
-prt_encoder_naming(size_t *n)
-{
-    prt_naming_info_t  *names;
-
-    (void) pthread_mutex_lock(&prt_encoder_mutex);
-
-    *n = prt_encoder_nnames;
-    names = malloc(sizeof(prt_encoder_names));
-
-    if (names) {
-        memcpy(names, prt_encoder_names, sizeof(prt_encoder_names));
-
-    } else {
-        *n = 0;
-    }
-
-    (void) pthread_mutex_unlock(&prt_encoder_mutex);
-
-    return names;
 }

@@ -156,8 +156,17 @@ void prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols);
 void prt_encoder_push(prt_job_t *job);
 int prt_encoder_stop(void);
 
-/* How objects were named, as the index shows it; NULL: none yet, or no memory. */
-prt_naming_info_t *prt_encoder_naming(size_t *n);
+
+/* how objects were named, as the index shows it: prt_naming.c */
+
+/* Into this process's slot.  Encoder thread. */
+void prt_naming_write(prt_symbols_t *symbols);
+
+/*
+ * What was written last, by any of these processes, to be freed; NULL: nothing
+ * yet, or no memory.  Service thread.
+ */
+prt_naming_info_t *prt_naming_read(const prt_snapshot_t *snapshot, size_t *n);
 
 
 #endif /* _PRT_JOB_H_INCLUDED_ */

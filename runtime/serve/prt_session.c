@@ -249,10 +249,12 @@ prt_session_state(prt_job_t *job)
             }
         }
 
+        if (k == 0) {
+            job->naming = prt_naming_read(snapshot, &job->nnaming);
+        }
+
         prt_snapshot_free(snapshot);
     }
-
-    job->naming = prt_encoder_naming(&job->nnaming);
 
     prt_job_finish(job);
 

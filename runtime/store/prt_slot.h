@@ -24,6 +24,7 @@
 
 #define PRT_TABLES_MAX   12
 #define PRT_OBJECTS_MAX  256
+#define PRT_NAMINGS_MAX  64
 #define PRT_LABELS_MAX   16                /* of one sample */
 #define PRT_STRING_MAX   512               /* bytes, longer ones are cut */
 #define PRT_STACK_MAX    256               /* frames */
@@ -66,6 +67,16 @@ typedef struct {
 } prt_slot_object_t;
 
 
+/* how addresses of an object were named */
+
+typedef struct {
+    _Atomic uint32_t     path;             /* string */
+    _Atomic uint32_t     sources;          /* the encoder's flags */
+    _Atomic uint32_t     addresses;
+    _Atomic uint32_t     unnamed;          /* of these, without a function's name */
+} prt_slot_naming_t;
+
+
 typedef struct {
     _Atomic uint64_t     counts[PRT_COUNTS];
 
@@ -91,6 +102,11 @@ typedef struct {
     _Atomic uint32_t     objects_lost;     /* objects without room in the list */
     _Atomic uint32_t     nobjects;
     prt_slot_object_t    objects[PRT_OBJECTS_MAX];
+
+    /* of the last profile that the process has encoded */
+    _Atomic uint64_t     named;            /* prt_now(); 0: none, or not all written */
+    _Atomic uint32_t     nnamings;
+    prt_slot_naming_t    namings[PRT_NAMINGS_MAX];
 } prt_slot_head_t;
 
 

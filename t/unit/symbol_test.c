@@ -26,6 +26,7 @@
 
 #include "encode/prt_symbol.h"
 #include "elf_image.h"
+#include "elf_program.h"
 
 
 #define NGINX      "/usr/sbin/nginx"
@@ -41,76 +42,6 @@
 #else
 #define SLOWER  3          /* a loaded machine, not the budget */
 #endif
-
-
-static const char  source[] =
-    "#include <stdio.h>\n"
-    "#include <stdlib.h>\n"
-    "#include <string.h>\n"
-    "#include \"inline.h\"\n"
-    "\n"
-    "static volatile unsigned sink;\n"
-    "\n"
-    "static inline __attribute__((always_inline)) unsigned\n"
-    "inner(unsigned a, unsigned b)\n"
-    "{\n"
-    "    if (a % 3 == 0) {\n"
-    "        sink += twist(a, b);\n"
-    "    }\n"
-    "    return sink ^ b;\n"
-    "}\n"
-    "\n"
-    "static inline __attribute__((always_inline)) unsigned\n"
-    "middle(unsigned a)\n"
-    "{\n"
-    "    unsigned i, n = 0;\n"
-    "    for (i = 0; i < a; i++) {\n"
-    "        unsigned k = i * 7;\n"
-    "        n += inner(i, k);\n"
-    "        n ^= inner(k, i);\n"
-    "    }\n"
-    "    return n;\n"
-    "}\n"
-    "\n"
-    "static __attribute__((noinline)) unsigned\n"
-    "outer(unsigned a)\n"
-    "{\n"
-    "    return middle(a) + middle(a + 1);\n"
-    "}\n"
-    "\n"
-    "__attribute__((noinline)) unsigned\n"
-    "exported(unsigned a)\n"
-    "{\n"
-    "    if (__builtin_expect(a == 12345, 0)) {\n"
-    "        fprintf(stderr, \"cold\\n\");\n"
-    "        abort();\n"
-    "    }\n"
-    "    return outer(a) * 3;\n"
-    "}\n"
-    "\n"
-    "static __attribute__((noinline)) int\n"
-    "compare(const void *a, const void *b)\n"
-    "{\n"
-    "    return twist(*(const unsigned *) a, 1) < *(const unsigned *) b;\n"
-    "}\n"
-    "\n"
-    "int\n"
-    "main(int argc, char **argv)\n"
-    "{\n"
-    "    unsigned v[16] = { 0 };\n"
-    "    memset(v, argc, sizeof(v));\n"
-    "    qsort(v, 16, sizeof(unsigned), compare);\n"
-    "    return (int) exported(v[0] + (unsigned) strlen(argv[0]));\n"
-    "}\n";
-
-static const char  header[] =
-    "static inline __attribute__((always_inline)) unsigned\n"
-    "twist(unsigned a, unsigned b)\n"
-    "{\n"
-    "    a ^= b << 3;\n"
-    "    a *= 2654435761u;\n"
-    "    return a ^ (a >> 16);\n"
-    "}\n";
 
 
 /* Built again with another VERSION it is the same but for these bytes. */
@@ -183,8 +114,8 @@ setup(void **state)
         return -1;
     }
 
-    put("program.c", source);
-    put("inline.h", header);
+    put("program.c", program_source);
+    put("inline.h", program_header);
     put("versioned.c", versioned);
 
     return shell("cd %s && cc -O2 -g -rdynamic -o program program.c"
@@ -233,196 +164,6 @@ install(const prt_image_t *image, const char *file, const char *into)
     assert_int_equal(shell("mkdir -p %s/%s/.build-id/%.2s && cp %s"
                            " %s/%s/.build-id/%.2s/%s.debug", dir, into, hex,
                            file, dir, into, hex, hex + 2), 0);
-}
-
-
-/* a file's text segment, every "step" bytes, as addr2line sees it */
-
-typedef struct {
-    unsigned  addresses;
-    unsigned  frames;
-    unsigned  inlined;
-    unsigned  nameless;             /* to addr2line */
-    unsigned  padding;              /* between functions, to us */
-    unsigned  names;                /* different ones */
-    unsigned  lines;
-} compared_t;
-
-
-static void
-last_part(char *s)
-{
-    char  *p;
-
-    /* "/a/b/../c.c": how a path is written is not the point. */
-
-    p = strrchr(s, '/');
-
-    if (p) {
-        memmove(s, p + 1, strlen(p));
-    }
-}
-
-
-static void
-compare_addr2line(prt_symbols_t *symbols, const prt_image_t *image,
-    const char *debug, uint64_t start, uint64_t end, uint64_t step,
-    compared_t *compared)
-{
-    FILE           *f;
-    char            name[1024], place[1024], mine[1024], *p;
-    uint64_t        vaddr, got;
-    unsigned        i, n, line;
-    prt_symbol_t    found[PRT_SYMBOL_INLINES];
-
-    f = fopen(in("addresses"), "w");
-    assert_non_null(f);
-
-    for (vaddr = start; vaddr < end; vaddr += step) {
-        fprintf(f, "0x%llx\n", (unsigned long long) vaddr);
-    }
-
-    fclose(f);
-
-    assert_int_equal(shell("addr2line -a -f -i -e %s < %s > %s", debug,
-                           in("addresses"), in("lines")), 0);
-
-    f = fopen(in("lines"), "r");
-    assert_non_null(f);
-
-    n = 0;
-    i = 0;
-    got = 0;
-
-    while (fgets(name, sizeof(name), f)) {
-
-        if (strncmp(name, "0x", 2) == 0) {
-
-            if (compared->addresses && i < n) {
-                compared->names++;
-            }
-
-            got = strtoull(name, NULL, 16);
-            n = prt_symbols_lookup(symbols, image, got, found,
-                                   PRT_SYMBOL_INLINES);
-            assert_true(n > 0);
-            i = 0;
-            compared->addresses++;
-            continue;
-        }
-
-        assert_non_null(fgets(place, sizeof(place), f));
-
-        name[strcspn(name, "\n")] = '\0';
-        place[strcspn(place, "\n")] = '\0';
-
-        /* Without debug info it takes the nearest lower symbol. */
-
-        if (place[0] == ':'
-            || strncmp(place, "??:", 3) == 0
-            || (strcmp(place + strlen(place) - 2, ":?") == 0
-                && found[0].from != PRT_SYMBOL_DEBUG))
-        {
-            compared->nameless++;
-            i = n;
-            continue;
-        }
-
-        p = strstr(place, " (discriminator");
-        if (p) {
-            *p = '\0';
-        }
-
-        p = strrchr(place, ':');
-        assert_non_null(p);
-        *p = '\0';
-        line = (unsigned) atoi(p + 1);
-
-        compared->frames++;
-        compared->inlined += (i > 0);
-
-        /* What fills up to the next function is a part of neither. */
-
-        if (found[0].from == PRT_SYMBOL_FDE) {
-            compared->padding++;
-            i = n;
-            continue;
-        }
-
-        if (i == n || strcmp(found[i].name, name) != 0) {
-
-            compared->names++;
-
-            if (getenv("PRT_TEST_VERBOSE")) {
-                print_message("0x%llx %u/%u: %s, addr2line: %s\n",
-                              (unsigned long long) got, i, n,
-                              i < n ? found[i].name : "-", name);
-            }
-        }
-
-        if (i < n) {
-
-            (void) snprintf(mine, sizeof(mine), "%s",
-                            found[i].file ? found[i].file : "??");
-            last_part(mine);
-            last_part(place);
-
-            if (strcmp(mine, place) != 0 || found[i].line != line) {
-                compared->lines++;
-
-                if (getenv("PRT_TEST_VERBOSE")) {
-                    print_message("0x%llx %s: %s:%u, addr2line: %s:%u\n",
-                                  (unsigned long long) got, name, mine,
-                                  found[i].line, place, line);
-                }
-            }
-        }
-
-        if (i < n) {
-            i++;
-        }
-    }
-
-    fclose(f);
-}
-
-
-static void
-test_debug_info(void **state)
-{
-    compared_t      compared;
-    prt_image_t     image;
-    prt_symbols_t  *symbols;
-
-    (void) state;
-
-    if (!have("addr2line")) {
-        SKIP("no addr2line");
-    }
-
-    symbols = create("/nonexistent");
-    memset(&compared, 0, sizeof(compared_t));
-
-    assert_int_equal(elf_image(&image, in("program"), BASE), 0);
-
-    compare_addr2line(symbols, &image, image.path, image.segments[0].vaddr,
-                      image.segments[0].vaddr + image.segments[0].size, 1,
-                      &compared);
-
-    print_message("# %u addresses, %u frames, %u inlined, %u nameless,"
-                  " %u padding; different: %u names, %u lines\n",
-                  compared.addresses, compared.frames, compared.inlined,
-                  compared.nameless, compared.padding, compared.names,
-                  compared.lines);
-
-    assert_true(compared.inlined > 50);
-    assert_true(compared.padding < 20);
-    assert_int_equal(compared.names, 0);
-    assert_int_equal(compared.lines, 0);
-
-    assert_true(prt_symbols_sources(symbols, &image) & PRT_SYMBOL_DEBUG);
-
-    prt_symbols_destroy(symbols);
 }
 
 
@@ -1105,7 +846,8 @@ test_opened_once(void **state)
 /* Names of both programs with what dwz has put into a common file. */
 
 static void
-shared_names(const char *version, const char *options, const char *common)
+shared_names(const char *version, const char *options, const char *common,
+    const char *dirs)
 {
     char            whole[32], part[32];
     unsigned        i, k, n, m, names, lines, nameless, inlined;
@@ -1117,7 +859,7 @@ shared_names(const char *version, const char *options, const char *common)
     (void) snprintf(whole, sizeof(whole), "whole%s", version);
     (void) snprintf(part, sizeof(part), "part%s", version);
 
-    assert_int_equal(shell("cd %s && rm -rf dwz && mkdir dwz"
+    assert_int_equal(shell("cd %s && rm -rf dwz && mkdir -p dwz/.dwz"
                            " && cc -O2 -gdwarf-%c -rdynamic -o %s program.c"
                            " && cp %s %s"
                            " && cc -O2 -gdwarf-%c -DVERSION=1 -o another"
@@ -1144,7 +886,7 @@ shared_names(const char *version, const char *options, const char *common)
             assert_int_equal(shell("cd %s && mv kept dwz/%s", dir, common), 0);
         }
 
-        symbols = create("/nonexistent");
+        symbols = create(dirs);
         alone = create("/nonexistent");
 
         names = lines = nameless = inlined = 0;
@@ -1221,9 +963,14 @@ test_shared(void **state)
     /* an absolute link, and a relative one; .debug_sup */
 
     (void) snprintf(options, sizeof(options), "-M %s", in("dwz/common"));
-    shared_names("4", options, "common");
-    shared_names("5", "-r", "common");
-    shared_names("5sup", "-5 -r", "common");
+    shared_names("4", options, "common", "/nonexistent");
+    shared_names("5", "-r", "common", "/nonexistent");
+    shared_names("5sup", "-5 -r", "common", "/nonexistent");
+
+    /* a copy of the distribution's directory */
+
+    shared_names("4copy", "-M /usr/lib/debug/.dwz/common", ".dwz/common",
+                 in("dwz"));
 }
 
 
@@ -1873,52 +1620,10 @@ test_speed(void **state)
 }
 
 
-/* PRT_TEST_OBJECT: a file to compare with addr2line, with its debug file. */
-
-static void
-test_object(void **state)
-{
-    uint64_t        step;
-    const char     *path, *debug, *dirs;
-    compared_t      compared;
-    prt_image_t     image;
-    prt_symbols_t  *symbols;
-
-    (void) state;
-
-    path = getenv("PRT_TEST_OBJECT");
-    debug = getenv("PRT_TEST_OBJECT_DEBUG");
-    dirs = getenv("PRT_TEST_DEBUG_PATH");
-
-    if (path == NULL || !have("addr2line")) {
-        SKIP("nothing to compare");
-    }
-
-    symbols = create(dirs ? dirs : PRT_SYMBOLS_DEBUG_PATH);
-    memset(&compared, 0, sizeof(compared_t));
-
-    assert_int_equal(elf_image(&image, path, BASE), 0);
-    step = image.segments[0].size / 2000 + 1;
-
-    compare_addr2line(symbols, &image, debug ? debug : path,
-                      image.segments[0].vaddr, image.segments[0].vaddr
-                      + image.segments[0].size, step, &compared);
-
-    print_message("# %s: %u addresses, %u frames, %u inlined, %u nameless,"
-                  " %u padding; different: %u names, %u lines\n", path,
-                  compared.addresses, compared.frames, compared.inlined,
-                  compared.nameless, compared.padding, compared.names,
-                  compared.lines);
-
-    prt_symbols_destroy(symbols);
-}
-
-
 int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        cmocka_unit_test(test_debug_info),
         cmocka_unit_test(test_build_id),
         cmocka_unit_test(test_debuglink),
         cmocka_unit_test(test_replaced),
@@ -1936,8 +1641,7 @@ main(void)
         cmocka_unit_test(test_plt),
         cmocka_unit_test(test_vdso),
         cmocka_unit_test(test_synthetic),
-        cmocka_unit_test(test_speed),
-        cmocka_unit_test(test_object)
+        cmocka_unit_test(test_speed)
     };
 
     return cmocka_run_group_tests_name("symbol", tests, setup, teardown);
