@@ -25,6 +25,10 @@
 
 #define KNOWN     __attribute__((noipa, visibility("default")))
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED
+#endif
+
 
 /* in the order of the profile's values */
 enum { ALLOC_OBJECTS, ALLOC_SPACE, INUSE_OBJECTS, INUSE_SPACE };
@@ -90,7 +94,7 @@ known_posix(size_t size)
 }
 
 
-#ifndef __SANITIZE_THREAD__
+#ifndef SANITIZED
 
 KNOWN void *known_strdup(size_t size);
 
@@ -237,8 +241,8 @@ test_known(void **state)
         { "known_array", known_array, 1024, 30000 },
         { "known_posix", known_posix, 1024, 30000 },
 
-        /* TSan's own, and libc has no hooks under it */
-#ifndef __SANITIZE_THREAD__
+        /* a sanitizer's own allocates in the sanitizer */
+#ifndef SANITIZED
         { "known_strdup", known_strdup, 1024, 30000 }
 #endif
     };
