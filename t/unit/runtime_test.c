@@ -129,11 +129,15 @@ check_split(const profile_t *p, uint64_t ns)
     print_message("heavy %.3f s, light %.3f s, total %.3f s of %.3f s\n",
                   heavy / 1e9, light / 1e9, total / 1e9, (double) ns / 1e9);
 
-    /* TSan puts a signal off until the thread next calls what it intercepts */
+    /*
+     * TSan puts a signal off until the thread next calls what it intercepts.
+     * Where others want the CPU as well, ticks are merged: of 750 samples 400
+     * may be left, of which four times the deviation is 0.09.
+     */
 
 #ifndef __SANITIZE_THREAD__
-    assert_true(heavy / (heavy + light) > 0.71);
-    assert_true(heavy / (heavy + light) < 0.79);
+    assert_true(heavy / (heavy + light) > 0.66);
+    assert_true(heavy / (heavy + light) < 0.84);
 #endif
 
     assert_true(total > 0.94 * (double) ns);
