@@ -85,14 +85,18 @@ $(BUILD)/unit/%_test: t/unit/%_test.c $(OBJS)
 
 # ... but for those that are plain programs with the public header
 
-$(BUILD)/unit/runtime_test $(BUILD)/unit/heap_test: $(BUILD)/unit/%_test: \
-        t/unit/%_test.c t/unit/client.h $(BUILD)/libpprofrt.so
+PLAIN     := runtime heap heap_mmap heap_faults
+
+$(PLAIN:%=$(BUILD)/unit/%_test): $(BUILD)/unit/%_test: \
+        t/unit/%_test.c t/unit/client.h t/unit/known.h $(BUILD)/libpprofrt.so
 	@mkdir -p $(@D)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -rdynamic $(UNIT_LINK) -o $@ $< \
 	    $(BUILD)/obj/profile.pb-c.o -L$(BUILD) -lpprofrt \
 	    -Wl,-rpath,'$$ORIGIN/..' -lprotobuf-c -lz -lcmocka
 
-$(BUILD)/unit/heap_test: $(BUILD)/unit/heap_later.so
+HEAP_TESTS := $(filter $(BUILD)/unit/heap%,$(UNITS))
+
+$(HEAP_TESTS): $(BUILD)/unit/heap_later.so
 
 $(BUILD)/unit/heap_later.so: t/unit/heap_later.c
 	@mkdir -p $(@D)

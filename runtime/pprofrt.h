@@ -93,6 +93,12 @@ typedef struct {
     uint64_t               heap_rate;
 
     /*
+     * 1: anonymous memory that the program maps itself, by mmap(), is in the
+     * memory profiles as well; 0: it is not.
+     */
+    int                    heap_mmap;
+
+    /*
      * Directories of debug files, separated by colons; NULL: /usr/lib/debug.
      * Has to stay where it is.
      */

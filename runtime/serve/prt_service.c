@@ -128,9 +128,9 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 
     prt_record_objects();
 
-    prt_heap_set_rate(options->heap_rate == PRT_HEAP_OFF ? 0
-                      : options->heap_rate ? options->heap_rate
-                      : PRT_HEAP_RATE_DEFAULT);
+    prt_heap_set(options->heap_rate == PRT_HEAP_OFF ? 0
+                 : options->heap_rate ? options->heap_rate
+                 : PRT_HEAP_RATE_DEFAULT, options->heap_mmap);
 
     /* without it stacks end where the tables do, no more */
     (void) prt_libunwind_init();

@@ -47,6 +47,7 @@ const prt_source_t  prt_heap_source = {
 static unsigned              prt_heap_table;
 static _Atomic int           prt_heap_active;
 static uint64_t              prt_heap_rate;
+static int                   prt_heap_mmap;
 
 _Atomic uint8_t  prt_heap_filter[1 << PRT_HEAP_FILTER_BITS];
 
@@ -55,9 +56,10 @@ _Thread_local prt_heap_local_t  prt_heap_local
 
 
 void
-prt_heap_set_rate(uint64_t rate)
+prt_heap_set(uint64_t rate, int mmap)
 {
     prt_heap_rate = rate;
+    prt_heap_mmap = rate ? mmap : 0;
 }
 
 
@@ -65,6 +67,13 @@ int64_t
 prt_heap_period(void)
 {
     return (int64_t) prt_heap_rate;
+}
+
+
+int
+prt_heap_mappings(void)
+{
+    return prt_heap_mmap;
 }
 
 
@@ -82,7 +91,9 @@ prt_heap_start(unsigned table, char error[PRT_ERROR_LEN])
 
     atomic_store(&prt_heap_active, 1);
 
-    if (prt_heap_hooks_install() < 0) {
+    if (prt_heap_hooks_install() < 0
+        || (prt_heap_mmap && prt_heap_maps_install() < 0))
+    {
         snprintf(error, PRT_ERROR_LEN, "no memory for the memory hooks");
         return -1;
     }
@@ -149,6 +160,14 @@ prt_heap_derive(const uint64_t *before, const uint64_t *delta, int live,
 }
 
 
+int
+prt_heap_counts(void)
+{
+    return !prt_heap_local.own
+           && atomic_load_explicit(&prt_heap_active, memory_order_relaxed);
+}
+
+
 void *
 prt_heap_sample(void *p, size_t size)
 {
@@ -157,9 +176,7 @@ prt_heap_sample(void *p, size_t size)
 
     local = &prt_heap_local;
 
-    if (local->own
-        || !atomic_load_explicit(&prt_heap_active, memory_order_relaxed))
-    {
+    if (!prt_heap_counts()) {
         local->left = PRT_HEAP_LATER;
         return p;
     }
@@ -193,9 +210,6 @@ static void
 prt_heap_record(void *p, size_t size)
 {
     double            likely, objects;
-    unsigned          n;
-    uint64_t          frames[PRT_STACK_MAX + 1];
-    prt_regs_t        regs;
     prt_live_block_t  block, missed;
 
     likely = -expm1(-(double) size / (double) prt_heap_rate);
@@ -206,12 +220,7 @@ prt_heap_record(void *p, size_t size)
     block.objects = (uint64_t) (objects + prt_heap_uniform());
     block.bytes = (uint64_t) ((double) size * objects + 0.5);
 
-    prt_regs_here(&regs);
-
-    n = prt_record_stack(&regs, &prt_thread_stack, frames, prt_unwind);
-
-    block.stack = prt_record_intern(prt_heap_table, frames, n);
-    block.labels = prt_labels;
+    prt_heap_taken(&block);
 
     /* it was given back in a way that we did not see */
 
@@ -220,8 +229,25 @@ prt_heap_record(void *p, size_t size)
         prt_slot_count(&prt_slot, PRT_COUNT_HEAP_MISSED, 1);
     }
 
-    prt_heap_count(&block, 1, 0);
     prt_heap_add(p, &block);
+}
+
+
+void
+prt_heap_taken(prt_live_block_t *block)
+{
+    unsigned    n;
+    uint64_t    frames[PRT_STACK_MAX + 1];
+    prt_regs_t  regs;
+
+    prt_regs_here(&regs);
+
+    n = prt_record_stack(&regs, &prt_thread_stack, frames, prt_unwind);
+
+    block->stack = prt_record_intern(prt_heap_table, frames, n);
+    block->labels = prt_labels;
+
+    prt_heap_count(block, 1, 0);
 }
 
 

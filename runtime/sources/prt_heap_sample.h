@@ -39,11 +39,21 @@ extern _Thread_local prt_heap_local_t  prt_heap_local
 extern _Atomic uint8_t  prt_heap_filter[1 << PRT_HEAP_FILTER_BITS];
 
 
-/* Each returns 0, or -1 without memory. */
+/*
+ * Install the hooks on the allocator, and on mappings.  Each returns 0, or -1
+ * without memory.
+ */
 int prt_heap_hooks_install(void);
+int prt_heap_maps_install(void);
+
+/* Whether what this thread does at the moment counts at all. */
+int prt_heap_counts(void);
 
 /* The counter is used up by this block; NULL: it was not to be had. */
 void *prt_heap_sample(void *p, size_t size);
+
+/* Sets the stack and the labels of a new block, and counts it. */
+void prt_heap_taken(prt_live_block_t *block);
 
 /* A block that may be known is given back. */
 void prt_heap_gone(const void *p);
