@@ -9,6 +9,7 @@ NGINX_SRC ?= /usr/share/nginx/src
 NGINX     ?= /usr/sbin/nginx
 PREFIX    ?= /usr
 CC        ?= cc
+CXX       ?= c++
 
 PKGS      = libunwind libprotobuf-c libdw libelf zlib liblzma
 
@@ -96,11 +97,15 @@ $(PLAIN:%=$(BUILD)/unit/%_test): $(BUILD)/unit/%_test: \
 
 HEAP_TESTS := $(filter $(BUILD)/unit/heap%,$(UNITS))
 
-$(HEAP_TESTS): $(BUILD)/unit/heap_later.so
+$(HEAP_TESTS): $(BUILD)/unit/heap_later.so $(BUILD)/unit/heap_operators.so
 
 $(BUILD)/unit/heap_later.so: t/unit/heap_later.c
 	@mkdir -p $(@D)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -shared -o $@ $<
+
+$(BUILD)/unit/heap_operators.so: t/unit/heap_operators.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=gnu++17 -O2 -g -fPIC -Wall -Wextra -Werror -shared -o $@ $<
 
 -include $(UNITS:=.d)
 

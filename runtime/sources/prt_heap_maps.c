@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "platform/prt_hook.h"
+#include "sources/prt_heap.h"
 #include "sources/prt_heap_sample.h"
 #include "sources/prt_record.h"
 #include "store/prt_span.h"
@@ -167,7 +168,7 @@ prt_heap_hook_munmap(void *p, size_t size)
 
     rc = prt_heap_munmap(p, size);
 
-    if (rc == 0 && prt_heap_counts()) {
+    if (rc == 0 && prt_heap_mappings() && prt_heap_counts()) {
         err = errno;
         (void) prt_heap_unmapped(p, size, serial);
         errno = err;
@@ -194,7 +195,7 @@ prt_heap_hook_mremap(void *old, size_t old_size, size_t size, int flags,
 
     p = prt_heap_mremap(old, old_size, size, flags, where);
 
-    if (p == MAP_FAILED || !prt_heap_counts()) {
+    if (p == MAP_FAILED || !prt_heap_mappings() || !prt_heap_counts()) {
         return p;
     }
 
@@ -225,7 +226,7 @@ prt_heap_mapped(void *p, size_t size, int prot, int flags, uintptr_t caller)
     int       err;
     uint64_t  serial;
 
-    if (p == MAP_FAILED || !prt_heap_counts()) {
+    if (p == MAP_FAILED || !prt_heap_mappings() || !prt_heap_counts()) {
         return;
     }
 

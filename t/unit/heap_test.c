@@ -6,7 +6,6 @@
  */
 
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -51,7 +50,7 @@ known_posix(size_t size)
 }
 
 
-#ifndef SANITIZED
+#if !SANITIZED
 
 KNOWN void *known_strdup(size_t size);
 
@@ -111,7 +110,7 @@ test_known(void **state)
         { "known_posix", known_posix, 1024, 30000 },
 
         /* a sanitizer's own allocates in the sanitizer */
-#ifndef SANITIZED
+#if !SANITIZED
         { "known_strdup", known_strdup, 1024, 30000 }
 #endif
     };
@@ -214,25 +213,15 @@ test_threads(void **state)
 static void
 test_later(void **state)
 {
-    char        path[4096];
-    void       *library, *(*later)(size_t);
-    ssize_t     n;
+    void       *handle, *(*later)(size_t);
     profile_t  *p;
 
     (void) state;
 
     start(RATE, 16 * 1024 * 1024);
 
-    n = readlink("/proc/self/exe", path, sizeof(path) - 64);
-    assert_true(n > 0);
-    path[n] = '\0';
-    strcpy(strrchr(path, '/') + 1, "heap_later.so");
-
-    library = dlopen(path, RTLD_NOW);
-    assert_non_null(library);
-
-    *(void **) &later = dlsym(library, "heap_later");
-    assert_non_null(later);
+    handle = library("heap_later.so");
+    *(void **) &later = function(handle, "heap_later");
 
     /* a look for new objects is taken for each profile */
     perftools__profiles__profile__free_unpacked(heap("heap"), NULL);
@@ -244,8 +233,80 @@ test_later(void **state)
     perftools__profiles__profile__free_unpacked(p, NULL);
 
     release();
-    dlclose(library);
+    dlclose(handle);
 }
+
+
+#if !SANITIZED
+
+/* Of libstdc++, or of the allocator: an exception has to pass our hooks. */
+
+static void
+test_operators(void **state)
+{
+    int          i, (*throw)(void);
+    void        *handle, *(*new[4])(size_t);
+    void       (*delete)(void *, size_t, int);
+    unsigned     k;
+    profile_t   *p;
+
+    static const char  *names[] = {
+        "known_new", "known_new_array", "known_new_nothrow",
+        "known_new_aligned"
+    };
+
+    (void) state;
+
+    start(RATE, 64 * 1024 * 1024);
+
+    handle = library("heap_operators.so");
+    *(void **) &delete = function(handle, "known_delete");
+    *(void **) &throw = function(handle, "known_throw");
+
+    perftools__profiles__profile__free_unpacked(heap("heap"), NULL);
+
+    for (i = 0; i < 4; i++) {
+        *(void **) &new[i] = function(handle, names[i]);
+        allocate(new[i], 1024, 30000);
+    }
+
+    for (i = 0; i < 100; i++) {
+        assert_int_equal(throw(), 1);
+    }
+
+    p = heap("heap");
+
+    for (i = 0; i < 4; i++) {
+        check(p, names[i], 30000, 3072e4, 30000, 3072e4);
+    }
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    for (k = 0; k < nkept; k++) {
+        delete(kept[k], 1024, (int) k / 30000);
+    }
+
+    nkept = 0;
+
+    p = heap("heap");
+
+    for (i = 0; i < 4; i++) {
+        check(p, names[i], 30000, 3072e4, 0, 0);
+    }
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    dlclose(handle);
+}
+
+#endif
+
+
+/* Pointers that no hook is in, for what the allocator does by itself. */
+
+static void *(*direct_malloc)(size_t);
+static void *(*direct_calloc)(size_t, size_t);
+static void *(*direct_realloc)(void *, size_t);
 
 
 /* What failed is not counted, and errno is the allocator's or untouched. */
@@ -253,6 +314,7 @@ test_later(void **state)
 static void
 test_errno(void **state)
 {
+    int              expected[3];
     void            *q, *volatile p;
     unsigned         i;
     volatile size_t  huge;
@@ -261,23 +323,43 @@ test_errno(void **state)
 
     start(1, 1024 * 1024);
 
-    huge = SIZE_MAX / 2 - 4096;
+    *(void **) &direct_malloc = function(RTLD_DEFAULT, "malloc");
+    *(void **) &direct_calloc = function(RTLD_DEFAULT, "calloc");
+    *(void **) &direct_realloc = function(RTLD_DEFAULT, "realloc");
 
-    for (i = 0; i < 1000; i++) {
+    huge = SIZE_MAX / 2 - 4096;
+    p = keep(malloc(100));
+
+    /* not every allocator sets it each time */
+
+    errno = 0;
+    assert_null(direct_malloc(huge));
+    expected[0] = errno;
+
+    errno = 0;
+    assert_null(direct_calloc(huge, 16));
+    expected[1] = errno;
+
+    errno = 0;
+    assert_null(direct_realloc(p, huge));
+    expected[2] = errno;
+
+    assert_true(expected[0] == ENOMEM || expected[1] == ENOMEM);
+
+    for (i = 0; i < 100; i++) {
         errno = 0;
         assert_null(malloc(huge));
-        assert_int_equal(errno, ENOMEM);
+        assert_int_equal(errno, expected[0]);
     }
 
     errno = 0;
     assert_null(calloc(huge, 16));
-    assert_int_equal(errno, ENOMEM);
-
-    p = keep(malloc(100));
+    assert_int_equal(errno, expected[1]);
 
     errno = 0;
     assert_null(realloc(p, huge));
-    assert_int_equal(errno, ENOMEM);
+    assert_int_equal(errno, expected[2]);
+
     assert_null(reallocarray(p, huge, 16));
     assert_int_equal(posix_memalign(&q, 3, 16), EINVAL);
 
@@ -308,7 +390,9 @@ test_realloc_fails(void **state)
 
     allocate(known_page, 4096, 10000);
 
-    for (i = 0; i < nkept; i++) {
+    /* a sanitizer has a word for each */
+
+    for (i = 0; i < nkept; i += SANITIZED ? 100 : 1) {
         assert_null(realloc(kept[i], huge));
     }
 
@@ -549,6 +633,12 @@ main(void)
         cmocka_unit_test_teardown(test_known, stop),
         cmocka_unit_test_teardown(test_threads, stop),
         cmocka_unit_test_teardown(test_later, stop),
+
+        /* those of a sanitizer allocate in the sanitizer */
+#if !SANITIZED
+        cmocka_unit_test_teardown(test_operators, stop),
+#endif
+
         cmocka_unit_test_teardown(test_errno, stop),
         cmocka_unit_test_teardown(test_realloc_fails, stop),
         cmocka_unit_test_teardown(test_fork, stop),

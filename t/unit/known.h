@@ -12,6 +12,10 @@
 #define _KNOWN_H_INCLUDED_
 
 
+#include <dlfcn.h>
+#include <stdio.h>
+#include <unistd.h>
+
 #include "client.h"
 
 
@@ -21,7 +25,9 @@
 #define KNOWN     __attribute__((noipa, visibility("default")))
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SANITIZED
+#define SANITIZED  1
+#else
+#define SANITIZED  0
 #endif
 
 
@@ -98,6 +104,45 @@ heap(const char *name)
 
     p = unpack(job);
     prt_job_free(job);
+
+    return p;
+}
+
+
+/* A library that was built beside this program. */
+
+static inline void *
+library(const char *name)
+{
+    char      path[4096];
+    void     *handle;
+    ssize_t   n;
+
+    n = readlink("/proc/self/exe", path, sizeof(path) - 64);
+    assert_true(n > 0);
+
+    path[n] = '\0';
+    strcpy(strrchr(path, '/') + 1, name);
+
+    handle = dlopen(path, RTLD_NOW);
+
+    if (handle == NULL) {
+        print_error("%s\n", dlerror());
+    }
+
+    assert_non_null(handle);
+
+    return handle;
+}
+
+
+static inline void *
+function(void *handle, const char *name)
+{
+    void  *p;
+
+    p = dlsym(handle, name);
+    assert_non_null(p);
 
     return p;
 }
