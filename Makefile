@@ -9,6 +9,7 @@ NGINX_SRC ?= /usr/share/nginx/src
 NGINX     ?= /usr/sbin/nginx
 PREFIX    ?= /usr
 CC        ?= cc
+CXX       ?= c++
 
 PKGS      = libunwind libprotobuf-c libdw libelf zlib liblzma
 
@@ -85,18 +86,26 @@ $(BUILD)/unit/%_test: t/unit/%_test.c $(OBJS)
 
 # ... but for those that are plain programs with the public header
 
-$(BUILD)/unit/runtime_test $(BUILD)/unit/heap_test: $(BUILD)/unit/%_test: \
-        t/unit/%_test.c t/unit/client.h $(BUILD)/libpprofrt.so
+PLAIN     := runtime heap heap_mmap heap_faults
+
+$(PLAIN:%=$(BUILD)/unit/%_test): $(BUILD)/unit/%_test: \
+        t/unit/%_test.c t/unit/client.h t/unit/known.h $(BUILD)/libpprofrt.so
 	@mkdir -p $(@D)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -rdynamic $(UNIT_LINK) -o $@ $< \
 	    $(BUILD)/obj/profile.pb-c.o -L$(BUILD) -lpprofrt \
 	    -Wl,-rpath,'$$ORIGIN/..' -lprotobuf-c -lz -lcmocka
 
-$(BUILD)/unit/heap_test: $(BUILD)/unit/heap_later.so
+HEAP_TESTS := $(filter $(BUILD)/unit/heap%,$(UNITS))
+
+$(HEAP_TESTS): $(BUILD)/unit/heap_later.so $(BUILD)/unit/heap_operators.so
 
 $(BUILD)/unit/heap_later.so: t/unit/heap_later.c
 	@mkdir -p $(@D)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -shared -o $@ $<
+
+$(BUILD)/unit/heap_operators.so: t/unit/heap_operators.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=gnu++17 -O2 -g -fPIC -Wall -Wextra -Werror -shared -o $@ $<
 
 -include $(UNITS:=.d)
 

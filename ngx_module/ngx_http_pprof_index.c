@@ -17,15 +17,6 @@
 #define NGX_HTTP_PPROF_HOST_LEN     256
 
 
-typedef struct {
-    ngx_pool_t   *pool;
-    u_char       *start;
-    u_char       *last;
-    u_char       *end;
-    ngx_uint_t    failed;         /* no memory */
-} ngx_http_pprof_page_t;
-
-
 static ngx_int_t ngx_http_pprof_index_done(ngx_http_request_t *r,
     prt_job_t *job);
 static void ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page,
@@ -43,8 +34,6 @@ static void ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page,
 static ngx_int_t ngx_http_pprof_index_url(ngx_http_request_t *r,
     const char *user, ngx_str_t *url);
 static void ngx_http_pprof_index_host(ngx_http_request_t *r, ngx_str_t *host);
-static void ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt,
-    ...);
 
 
 static const char  ngx_http_pprof_head[] =
@@ -139,6 +128,7 @@ ngx_http_pprof_index_done(ngx_http_request_t *r, prt_job_t *job)
 
     ngx_http_pprof_index_profiles(&page, job);
     ngx_http_pprof_index_workers(&page, job);
+    ngx_http_pprof_zones(&page);
     ngx_http_pprof_index_naming(&page, job);
     ngx_http_pprof_index_hints(&page, r);
 
@@ -548,7 +538,7 @@ ngx_http_pprof_index_host(ngx_http_request_t *r, ngx_str_t *host)
 }
 
 
-static void
+void
 ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...)
 {
     u_char   *p;

@@ -137,6 +137,12 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       offsetof(ngx_http_pprof_main_conf_t, heap_rate),
       &ngx_http_pprof_heap_rate_range },
 
+    { ngx_string("pprof_heap_mmap"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, heap_mmap),
+      NULL },
     { ngx_string("pprof_stall_threshold"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_pprof_number,
@@ -212,6 +218,7 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->memory = NGX_CONF_UNSET_SIZE;
     pmcf->cpu_rate = NGX_CONF_UNSET_UINT;
     pmcf->heap_rate = NGX_CONF_UNSET_UINT;
+    pmcf->heap_mmap = NGX_CONF_UNSET;
     pmcf->stall_threshold = NGX_CONF_UNSET_MSEC;
     pmcf->max_duration = NGX_CONF_UNSET_MSEC;
 
@@ -228,6 +235,7 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_size_value(pmcf->memory, PRT_MEMORY_DEFAULT);
     ngx_conf_init_uint_value(pmcf->cpu_rate, PRT_CPU_RATE_DEFAULT);
     ngx_conf_init_uint_value(pmcf->heap_rate, PRT_HEAP_RATE_DEFAULT);
+    ngx_conf_init_value(pmcf->heap_mmap, 0);
     ngx_conf_init_msec_value(pmcf->stall_threshold,
                              PRT_STALL_DEFAULT / 1000000);
     ngx_conf_init_msec_value(pmcf->max_duration,
@@ -678,6 +686,7 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
     options->memory = pmcf->memory;
     options->cpu_rate = pmcf->cpu_rate;
     options->heap_rate = pmcf->heap_rate;
+    options->heap_mmap = (int) pmcf->heap_mmap;
     options->stall_threshold =
         pmcf->stall_threshold == NGX_HTTP_PPROF_STALL_OFF
         ? PRT_STALL_OFF : (uint64_t) pmcf->stall_threshold * 1000000;

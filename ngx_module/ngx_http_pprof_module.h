@@ -27,6 +27,7 @@ typedef struct {
     size_t                      memory;
     ngx_uint_t                  cpu_rate;
     ngx_uint_t                  heap_rate;
+    ngx_flag_t                  heap_mmap;
     ngx_msec_t                  stall_threshold;
     ngx_str_t                   debug_path;   /* with its NUL */
     ngx_msec_t                  max_duration;
@@ -125,6 +126,20 @@ u_char *ngx_http_pprof_root(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_profile_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_symbol_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_index_handler(ngx_http_request_t *r);
+
+
+/* the index's page, and its parts in files of their own */
+
+typedef struct {
+    ngx_pool_t                 *pool;
+    u_char                     *start;
+    u_char                     *last;
+    u_char                     *end;
+    ngx_uint_t                  failed;      /* no memory */
+} ngx_http_pprof_page_t;
+
+void ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...);
+void ngx_http_pprof_zones(ngx_http_pprof_page_t *page);
 
 
 /* answer */

@@ -98,6 +98,12 @@ typedef struct {
     uint64_t               heap_rate;
 
     /*
+     * 1: anonymous memory that the program maps itself, by mmap(), is in the
+     * memory profiles as well; 0: it is not.
+     */
+    int                    heap_mmap;
+
+    /*
      * An event of the loop (prt_loop_begin()) that takes longer, in ns, is a
      * stall; 0: default; PRT_STALL_OFF: none is.
      */

@@ -44,7 +44,8 @@ unlike($out, qr/\[(?:warn|error|crit|alert|emerg)\]/, 'without a warning');
 # Every directive that the module knows is in the example.
 
 for my $name (qw( pprof pprof_production pprof_bearer pprof_bearer_file
-                  pprof_memory pprof_cpu_rate pprof_heap_rate pprof_block_rate
+                  pprof_memory pprof_cpu_rate pprof_heap_rate pprof_heap_mmap
+                  pprof_block_rate
                   pprof_stall_threshold pprof_trace_buffer pprof_dir
                   pprof_trace_file pprof_gops pprof_gops_dir
                   pprof_max_duration ))

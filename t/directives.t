@@ -55,6 +55,7 @@ my @good = (
     [ http('pprof_heap_rate 1;') ],
     [ http('pprof_heap_rate 1g;') ],
     [ http('pprof_heap_rate off;') ],
+    [ http('pprof_heap_mmap on;') ],
     [ http('pprof_debug_path /opt/debug /var/debug;') ],
     [ http('pprof_max_duration 1s;') ],
     [ http('pprof_max_duration 1h30m;') ],
@@ -137,6 +138,12 @@ my @bad = (
             qw( 0 1025m 2g -1 x on )),
     numbers('pprof_max_duration', '1s to 24h', '5m',
             qw( 0 999ms 25h -1 x )),
+
+    [ http('pprof_heap_mmap yes;'),
+      'invalid value "yes" in "pprof_heap_mmap" directive, it must be "on" or '
+      . '"off" in ' ],
+    [ http('pprof_heap_mmap on; pprof_heap_mmap on;'),
+      '"pprof_heap_mmap" directive is duplicate in ' ],
 
     [ http('pprof_debug_path debug;'),
       'invalid value "debug" in "pprof_debug_path" directive, it must be an '

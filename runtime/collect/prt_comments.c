@@ -11,6 +11,7 @@
 
 #include "collect/prt_comments.h"
 #include "platform/prt_clock.h"
+#include "sources/prt_heap.h"
 #include "sources/prt_stall.h"
 
 
@@ -284,6 +285,11 @@ prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end)
 
     prt_comment(merge, "memory: sampled once in %lld bytes on average; values "
                 "are estimates of all", (long long) merge->report.period);
+
+    if (prt_heap_mappings()) {
+        prt_comment(merge, "memory: anonymous mappings are counted, each of "
+                    "them");
+    }
 
     missed = prt_comment_sum(NULL, end, PRT_COUNT_HEAP_MISSED);
     lost = prt_comment_sum(NULL, end, PRT_COUNT_HEAP_LOST);

@@ -133,9 +133,9 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 
     prt_record_objects();
 
-    prt_heap_set_rate(options->heap_rate == PRT_HEAP_OFF ? 0
-                      : options->heap_rate ? options->heap_rate
-                      : PRT_HEAP_RATE_DEFAULT);
+    prt_heap_set(options->heap_rate == PRT_HEAP_OFF ? 0
+                 : options->heap_rate ? options->heap_rate
+                 : PRT_HEAP_RATE_DEFAULT, options->heap_mmap);
 
     prt_stall_set(options->stall_threshold == PRT_STALL_OFF ? 0
                   : options->stall_threshold ? options->stall_threshold

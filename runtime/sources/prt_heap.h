@@ -6,7 +6,7 @@
  * labels.  Hooks on the allocator's functions count bytes; on average one
  * allocation in "rate" bytes is sampled, by a Poisson process over the bytes,
  * and stands for as many as it is likely to be one of.  So the estimates of
- * objects and bytes are unbiased for every size.
+ * objects and bytes are unbiased for every size.  Mappings are counted each.
  */
 
 
@@ -32,13 +32,15 @@ extern const prt_source_t  prt_heap_source;
 
 
 /*
- * Mean number of bytes between two samples; 0: no hooks at all.  To be set
- * before the source starts.
+ * Mean number of bytes between two samples, 0: no hooks at all; and whether
+ * anonymous memory that the program maps counts, too.  To be set before the
+ * source starts.
  */
-void prt_heap_set_rate(uint64_t rate);
+void prt_heap_set(uint64_t rate, int mmap);
 
-/* That rate; 0: off. */
+/* That rate, 0: off; and the other. */
 int64_t prt_heap_period(void);
+int prt_heap_mappings(void);
 
 /* The calling thread's allocations are the profiler's own: never sampled. */
 void prt_heap_own(void);

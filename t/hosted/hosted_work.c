@@ -43,14 +43,6 @@
     } while (0)
 
 
-typedef struct hosted_block_s  hosted_block_t;
-
-struct hosted_block_s {
-    hosted_block_t        *next;
-    size_t                 size;
-};
-
-
 struct hosted_thread_s {
     pthread_t              id;
     uint64_t               ns;
@@ -68,10 +60,6 @@ volatile uint64_t  hosted_sink;
 
 
 static pthread_mutex_t  hosted_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t  hosted_blocks_mutex = PTHREAD_MUTEX_INITIALIZER;
-static hosted_block_t  *hosted_blocks;
-static size_t           hosted_blocks_count;
-static size_t           hosted_blocks_bytes;
 
 
 static uint64_t
@@ -427,101 +415,6 @@ hosted_lock_hold(unsigned ms, volatile unsigned long *held)
     hosted_sleep(ms);
 
     pthread_mutex_unlock(&hosted_mutex);
-}
-
-
-size_t
-hosted_alloc_keep(size_t size, size_t count)
-{
-    size_t           n;
-    hosted_block_t  *b;
-
-    if (size < sizeof(hosted_block_t)) {
-        size = sizeof(hosted_block_t);
-    }
-
-    for (n = 0; n < count; n++) {
-        b = malloc(size);
-        if (b == NULL) {
-            break;
-        }
-
-        b->size = size;
-
-        pthread_mutex_lock(&hosted_blocks_mutex);
-
-        b->next = hosted_blocks;
-        hosted_blocks = b;
-        hosted_blocks_count++;
-        hosted_blocks_bytes += size;
-
-        pthread_mutex_unlock(&hosted_blocks_mutex);
-    }
-
-    return n;
-}
-
-
-size_t
-hosted_alloc_free(size_t size, size_t count)
-{
-    void    *p;
-    size_t   n;
-
-    for (n = 0; n < count; n++) {
-        p = malloc(size);
-        if (p == NULL) {
-            break;
-        }
-
-        /* the pair must not be optimised away */
-
-        __asm__ volatile ("" :: "r" (p) : "memory");
-
-        free(p);
-    }
-
-    return n;
-}
-
-
-size_t
-hosted_alloc_drop(void)
-{
-    size_t           n;
-    hosted_block_t  *b, *next;
-
-    pthread_mutex_lock(&hosted_blocks_mutex);
-
-    b = hosted_blocks;
-    hosted_blocks = NULL;
-    hosted_blocks_count = 0;
-    hosted_blocks_bytes = 0;
-
-    pthread_mutex_unlock(&hosted_blocks_mutex);
-
-    for (n = 0; b; b = next, n++) {
-        next = b->next;
-        free(b);
-    }
-
-    return n;
-}
-
-
-size_t
-hosted_alloc_kept(size_t *bytes)
-{
-    size_t  count;
-
-    pthread_mutex_lock(&hosted_blocks_mutex);
-
-    count = hosted_blocks_count;
-    *bytes = hosted_blocks_bytes;
-
-    pthread_mutex_unlock(&hosted_blocks_mutex);
-
-    return count;
 }
 
 

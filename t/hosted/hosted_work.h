@@ -73,11 +73,33 @@ HOSTED_FUNCTION uint64_t hosted_lock(void);
 HOSTED_FUNCTION void hosted_lock_hold(unsigned ms,
     volatile unsigned long *held);
 
-/* Memory: each returns the number of blocks that it allocated. */
+/*
+ * Memory: each returns the number of blocks that it allocated.  A block has at
+ * least HOSTED_BLOCK_MIN bytes.  realloc: each grows from 16 bytes by doubling.
+ * thread: hosted_alloc_threaded() does it in a thread of its own.  later: by
+ * heap_later() of a library that hosted_alloc_load() has loaded; it returns 0,
+ * or -1 if there is none.
+ */
+
+#define HOSTED_BLOCK_MIN   16
+
 HOSTED_FUNCTION size_t hosted_alloc_keep(size_t size, size_t count);
+HOSTED_FUNCTION size_t hosted_alloc_realloc(size_t size, size_t count);
+HOSTED_FUNCTION size_t hosted_alloc_memalign(size_t size, size_t count);
+HOSTED_FUNCTION size_t hosted_alloc_strdup(size_t size, size_t count);
+HOSTED_FUNCTION size_t hosted_alloc_thread(size_t size, size_t count);
+HOSTED_FUNCTION void *hosted_alloc_threaded(void *data);
+HOSTED_FUNCTION size_t hosted_alloc_later(size_t size, size_t count);
+int hosted_alloc_load(const char *path);
 HOSTED_FUNCTION size_t hosted_alloc_free(size_t size, size_t count);
 HOSTED_FUNCTION size_t hosted_alloc_drop(void);
 size_t hosted_alloc_kept(size_t *bytes);
+
+/*
+ * A child that allocates, and frees what it has inherited; or (run) a shell.
+ * Returns 0, or -1 if it went wrong.
+ */
+HOSTED_FUNCTION int hosted_child(int run);
 
 HOSTED_FUNCTION uint64_t hosted_hang(unsigned ms, int spin);
 HOSTED_FUNCTION void hosted_crash(void);

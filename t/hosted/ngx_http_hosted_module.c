@@ -23,7 +23,12 @@
  *     block    the event loop blocks for ms: how=sleep|cond; how=lock: a pool
  *              thread holds a mutex for ms, and another one waits for it
  *     alloc    count blocks of size bytes: how=free frees them at once,
- *              how=keep keeps them, how=drop frees what was kept
+ *              how=keep keeps them, how=drop frees what was kept; how=realloc
+ *              (chains that end at size, a power of 2), how=memalign,
+ *              how=strdup, how=thread (in another thread) and how=later (in
+ *              library=PATH, of the directive only) keep them as well
+ *     child    a child process: how=fork goes on in the same program and
+ *              allocates, how=system is a shell
  *     hang     the event loop does not come back for ms (wall time):
  *              how=spin in a loop, how=sleep in a raw system call
  *     crash    abort()
@@ -58,7 +63,14 @@ typedef enum {
     NGX_HTTP_HOSTED_SPIN,
     NGX_HTTP_HOSTED_FREE,
     NGX_HTTP_HOSTED_KEEP,
-    NGX_HTTP_HOSTED_DROP
+    NGX_HTTP_HOSTED_REALLOC,
+    NGX_HTTP_HOSTED_MEMALIGN,
+    NGX_HTTP_HOSTED_STRDUP,
+    NGX_HTTP_HOSTED_THREAD,
+    NGX_HTTP_HOSTED_LATER,
+    NGX_HTTP_HOSTED_DROP,
+    NGX_HTTP_HOSTED_FORK,
+    NGX_HTTP_HOSTED_SYSTEM
 } ngx_http_hosted_how_e;
 
 
@@ -97,6 +109,7 @@ typedef struct {
     ngx_http_hosted_work_t        *work;
     ngx_http_hosted_args_t         args;
     ngx_thread_pool_t             *pool;
+    char                          *library;
 } ngx_http_hosted_loc_conf_t;
 
 
@@ -153,6 +166,8 @@ static ngx_int_t ngx_http_hosted_post(ngx_http_request_t *r,
 static void ngx_http_hosted_pool_event(ngx_event_t *ev);
 static ngx_int_t ngx_http_hosted_alloc(ngx_http_request_t *r,
     ngx_http_hosted_ctx_t *ctx);
+static ngx_int_t ngx_http_hosted_child(ngx_http_request_t *r,
+    ngx_http_hosted_ctx_t *ctx);
 static ngx_int_t ngx_http_hosted_hang(ngx_http_request_t *r,
     ngx_http_hosted_ctx_t *ctx);
 static ngx_int_t ngx_http_hosted_crash(ngx_http_request_t *r,
@@ -194,7 +209,14 @@ static ngx_conf_enum_t  ngx_http_hosted_how[] = {
     { ngx_string("spin"), NGX_HTTP_HOSTED_SPIN },
     { ngx_string("free"), NGX_HTTP_HOSTED_FREE },
     { ngx_string("keep"), NGX_HTTP_HOSTED_KEEP },
+    { ngx_string("realloc"), NGX_HTTP_HOSTED_REALLOC },
+    { ngx_string("memalign"), NGX_HTTP_HOSTED_MEMALIGN },
+    { ngx_string("strdup"), NGX_HTTP_HOSTED_STRDUP },
+    { ngx_string("thread"), NGX_HTTP_HOSTED_THREAD },
+    { ngx_string("later"), NGX_HTTP_HOSTED_LATER },
     { ngx_string("drop"), NGX_HTTP_HOSTED_DROP },
+    { ngx_string("fork"), NGX_HTTP_HOSTED_FORK },
+    { ngx_string("system"), NGX_HTTP_HOSTED_SYSTEM },
     { ngx_null_string, 0 }
 };
 
@@ -206,6 +228,7 @@ static ngx_http_hosted_work_t  ngx_http_hosted_works[] = {
     { ngx_string("thread"), ngx_http_hosted_thread, 0, 0 },
     { ngx_string("block"), ngx_http_hosted_block, NGX_HTTP_HOSTED_SLEEP, 1 },
     { ngx_string("alloc"), ngx_http_hosted_alloc, NGX_HTTP_HOSTED_FREE, 0 },
+    { ngx_string("child"), ngx_http_hosted_child, NGX_HTTP_HOSTED_FORK, 0 },
     { ngx_string("hang"), ngx_http_hosted_hang, NGX_HTTP_HOSTED_SPIN, 0 },
     { ngx_string("crash"), ngx_http_hosted_crash, 0, 0 },
     { ngx_string("text"), ngx_http_hosted_text, 0, 0 },
@@ -650,27 +673,62 @@ ngx_http_hosted_pool_event(ngx_event_t *ev)
 static ngx_int_t
 ngx_http_hosted_alloc(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
 {
+    size_t  (*alloc)(size_t size, size_t count);
+
+    static size_t  (*const allocs[])(size_t size, size_t count) = {
+        hosted_alloc_free,
+        hosted_alloc_keep,
+        hosted_alloc_realloc,
+        hosted_alloc_memalign,
+        hosted_alloc_strdup,
+        hosted_alloc_thread,
+        hosted_alloc_later
+    };
+
     ctx->burn.tid = hosted_tid();
 
-    switch (ctx->args.how) {
-
-    case NGX_HTTP_HOSTED_FREE:
-        ctx->count = hosted_alloc_free(ctx->args.size, ctx->args.count);
-        break;
-
-    case NGX_HTTP_HOSTED_KEEP:
-        ctx->count = hosted_alloc_keep(ctx->args.size, ctx->args.count);
-        break;
-
-    case NGX_HTTP_HOSTED_DROP:
+    if (ctx->args.how == NGX_HTTP_HOSTED_DROP) {
         hosted_alloc_drop();
-        break;
+        return ngx_http_hosted_answer(r, ctx);
+    }
 
-    default:
+    if (ctx->args.how < NGX_HTTP_HOSTED_FREE
+        || ctx->args.how > NGX_HTTP_HOSTED_LATER
+        || ctx->args.size < HOSTED_BLOCK_MIN)
+    {
         return NGX_HTTP_BAD_REQUEST;
     }
 
+    if (ctx->args.how == NGX_HTTP_HOSTED_LATER
+        && (ctx->conf->library == NULL
+            || hosted_alloc_load(ctx->conf->library) != 0))
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    alloc = allocs[ctx->args.how - NGX_HTTP_HOSTED_FREE];
+
+    ctx->count = alloc(ctx->args.size, ctx->args.count);
     ctx->bytes = ctx->count * ctx->args.size;
+
+    return ngx_http_hosted_answer(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_hosted_child(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
+{
+    if (ctx->args.how != NGX_HTTP_HOSTED_FORK
+        && ctx->args.how != NGX_HTTP_HOSTED_SYSTEM)
+    {
+        return NGX_HTTP_BAD_REQUEST;
+    }
+
+    ctx->burn.tid = hosted_tid();
+
+    if (hosted_child(ctx->args.how == NGX_HTTP_HOSTED_SYSTEM) != 0) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     return ngx_http_hosted_answer(r, ctx);
 }
@@ -984,6 +1042,11 @@ ngx_http_hosted(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
             if (name.len == 4 && ngx_strncmp(name.data, "pool", 4) == 0) {
                 pool = val;
+                continue;
+            }
+
+            if (name.len == 7 && ngx_strncmp(name.data, "library", 7) == 0) {
+                hlcf->library = (char *) val.data;
                 continue;
             }
 

@@ -2,12 +2,10 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * The memory profiles against allocations that are known.  The rate is such
- * that a bound of 5 % is four times the deviation to expect, or more.
+ * The memory profiles against allocations that are known.
  */
 
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -17,46 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "known.h"
 
-
-#define RATE      4096                     /* bytes */
-#define KEPT_MAX  800000
-
-#define KNOWN     __attribute__((noipa, visibility("default")))
-
-
-/* in the order of the profile's values */
-enum { ALLOC_OBJECTS, ALLOC_SPACE, INUSE_OBJECTS, INUSE_SPACE };
-
-
-static prt_region_t  *region;
-
-static void      *kept[KEPT_MAX];
-static unsigned   nkept;
-
-
-/* never a tail call, and never optimised away */
-
-static void *
-keep(void *p)
-{
-    assert_non_null(p);
-    __asm__ volatile ("" : : "r" (p) : "memory");
-
-    return p;
-}
-
-
-#define KNOWN_FUNCTION(name, call)                                            \
-                                                                              \
-    KNOWN void *name(size_t size);                                            \
-                                                                              \
-    KNOWN void *                                                              \
-    name(size_t size)                                                         \
-    {                                                                         \
-        return keep(call);                                                    \
-    }
 
 KNOWN_FUNCTION(known_small, malloc(size))
 KNOWN_FUNCTION(known_page, malloc(size))
@@ -90,7 +50,7 @@ known_posix(size_t size)
 }
 
 
-#ifndef __SANITIZE_THREAD__
+#if !SANITIZED
 
 KNOWN void *known_strdup(size_t size);
 
@@ -128,94 +88,6 @@ known_realloc(size_t size)
 
 
 static void
-start(uint64_t rate, size_t memory)
-{
-    char           error[PRT_ERROR_LEN];
-    prt_options_t  options;
-
-    memset(&options, 0, sizeof(options));
-    options.memory = memory;
-    options.worker = -1;
-    options.heap_rate = rate;
-
-    /* a new one each time: what ended processes allocated counts on */
-
-    region = prt_region_create(1, error);
-    assert_non_null(region);
-
-    start_with(region, &options);
-}
-
-
-static profile_t *
-heap(const char *name)
-{
-    prt_job_t  *job;
-    profile_t  *p;
-
-    job = open_profile(name, 0, 0, 0);
-
-    assert_ptr_equal(wait_job(), job);
-
-    p = unpack(job);
-    prt_job_free(job);
-
-    return p;
-}
-
-
-static void
-allocate(void *(*f)(size_t), size_t size, unsigned n)
-{
-    while (n--) {
-        assert_true(nkept < KEPT_MAX);
-        kept[nkept++] = f(size);
-    }
-}
-
-
-static void
-release(void)
-{
-    while (nkept) {
-        free(kept[--nkept]);
-    }
-}
-
-
-static void
-near(const profile_t *p, const char *function, unsigned value, double expected)
-{
-    double  measured;
-
-    measured = (double) value_of(p, function, value);
-
-    print_message("%s: %s %.0f of %.0f, %+.2f %%\n", function,
-                  p->string_table[p->sample_type[value]->type], measured,
-                  expected, expected ? (measured / expected - 1) * 100 : 0);
-
-    if (expected == 0) {
-        assert_true(measured == 0);
-        return;
-    }
-
-    assert_true(measured > 0.95 * expected);
-    assert_true(measured < 1.05 * expected);
-}
-
-
-static void
-check(const profile_t *p, const char *function, double objects, double bytes,
-    double inuse_objects, double inuse_bytes)
-{
-    near(p, function, ALLOC_OBJECTS, objects);
-    near(p, function, ALLOC_SPACE, bytes);
-    near(p, function, INUSE_OBJECTS, inuse_objects);
-    near(p, function, INUSE_SPACE, inuse_bytes);
-}
-
-
-static void
 test_known(void **state)
 {
     unsigned    i;
@@ -237,8 +109,8 @@ test_known(void **state)
         { "known_array", known_array, 1024, 30000 },
         { "known_posix", known_posix, 1024, 30000 },
 
-        /* TSan's own, and libc has no hooks under it */
-#ifndef __SANITIZE_THREAD__
+        /* a sanitizer's own allocates in the sanitizer */
+#if !SANITIZED
         { "known_strdup", known_strdup, 1024, 30000 }
 #endif
     };
@@ -341,25 +213,15 @@ test_threads(void **state)
 static void
 test_later(void **state)
 {
-    char        path[4096];
-    void       *library, *(*later)(size_t);
-    ssize_t     n;
+    void       *handle, *(*later)(size_t);
     profile_t  *p;
 
     (void) state;
 
     start(RATE, 16 * 1024 * 1024);
 
-    n = readlink("/proc/self/exe", path, sizeof(path) - 64);
-    assert_true(n > 0);
-    path[n] = '\0';
-    strcpy(strrchr(path, '/') + 1, "heap_later.so");
-
-    library = dlopen(path, RTLD_NOW);
-    assert_non_null(library);
-
-    *(void **) &later = dlsym(library, "heap_later");
-    assert_non_null(later);
+    handle = library("heap_later.so");
+    *(void **) &later = function(handle, "heap_later");
 
     /* a look for new objects is taken for each profile */
     perftools__profiles__profile__free_unpacked(heap("heap"), NULL);
@@ -371,8 +233,80 @@ test_later(void **state)
     perftools__profiles__profile__free_unpacked(p, NULL);
 
     release();
-    dlclose(library);
+    dlclose(handle);
 }
+
+
+#if !SANITIZED
+
+/* Of libstdc++, or of the allocator: an exception has to pass our hooks. */
+
+static void
+test_operators(void **state)
+{
+    int          i, (*throw)(void);
+    void        *handle, *(*new[4])(size_t);
+    void       (*delete)(void *, size_t, int);
+    unsigned     k;
+    profile_t   *p;
+
+    static const char  *names[] = {
+        "known_new", "known_new_array", "known_new_nothrow",
+        "known_new_aligned"
+    };
+
+    (void) state;
+
+    start(RATE, 64 * 1024 * 1024);
+
+    handle = library("heap_operators.so");
+    *(void **) &delete = function(handle, "known_delete");
+    *(void **) &throw = function(handle, "known_throw");
+
+    perftools__profiles__profile__free_unpacked(heap("heap"), NULL);
+
+    for (i = 0; i < 4; i++) {
+        *(void **) &new[i] = function(handle, names[i]);
+        allocate(new[i], 1024, 30000);
+    }
+
+    for (i = 0; i < 100; i++) {
+        assert_int_equal(throw(), 1);
+    }
+
+    p = heap("heap");
+
+    for (i = 0; i < 4; i++) {
+        check(p, names[i], 30000, 3072e4, 30000, 3072e4);
+    }
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    for (k = 0; k < nkept; k++) {
+        delete(kept[k], 1024, (int) k / 30000);
+    }
+
+    nkept = 0;
+
+    p = heap("heap");
+
+    for (i = 0; i < 4; i++) {
+        check(p, names[i], 30000, 3072e4, 0, 0);
+    }
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+
+    dlclose(handle);
+}
+
+#endif
+
+
+/* Pointers that no hook is in, for what the allocator does by itself. */
+
+static void *(*direct_malloc)(size_t);
+static void *(*direct_calloc)(size_t, size_t);
+static void *(*direct_realloc)(void *, size_t);
 
 
 /* What failed is not counted, and errno is the allocator's or untouched. */
@@ -380,6 +314,7 @@ test_later(void **state)
 static void
 test_errno(void **state)
 {
+    int              expected[3];
     void            *q, *volatile p;
     unsigned         i;
     volatile size_t  huge;
@@ -388,23 +323,43 @@ test_errno(void **state)
 
     start(1, 1024 * 1024);
 
-    huge = SIZE_MAX / 2 - 4096;
+    *(void **) &direct_malloc = function(RTLD_DEFAULT, "malloc");
+    *(void **) &direct_calloc = function(RTLD_DEFAULT, "calloc");
+    *(void **) &direct_realloc = function(RTLD_DEFAULT, "realloc");
 
-    for (i = 0; i < 1000; i++) {
+    huge = SIZE_MAX / 2 - 4096;
+    p = keep(malloc(100));
+
+    /* not every allocator sets it each time */
+
+    errno = 0;
+    assert_null(direct_malloc(huge));
+    expected[0] = errno;
+
+    errno = 0;
+    assert_null(direct_calloc(huge, 16));
+    expected[1] = errno;
+
+    errno = 0;
+    assert_null(direct_realloc(p, huge));
+    expected[2] = errno;
+
+    assert_true(expected[0] == ENOMEM || expected[1] == ENOMEM);
+
+    for (i = 0; i < 100; i++) {
         errno = 0;
         assert_null(malloc(huge));
-        assert_int_equal(errno, ENOMEM);
+        assert_int_equal(errno, expected[0]);
     }
 
     errno = 0;
     assert_null(calloc(huge, 16));
-    assert_int_equal(errno, ENOMEM);
-
-    p = keep(malloc(100));
+    assert_int_equal(errno, expected[1]);
 
     errno = 0;
     assert_null(realloc(p, huge));
-    assert_int_equal(errno, ENOMEM);
+    assert_int_equal(errno, expected[2]);
+
     assert_null(reallocarray(p, huge, 16));
     assert_int_equal(posix_memalign(&q, 3, 16), EINVAL);
 
@@ -435,7 +390,9 @@ test_realloc_fails(void **state)
 
     allocate(known_page, 4096, 10000);
 
-    for (i = 0; i < nkept; i++) {
+    /* a sanitizer has a word for each */
+
+    for (i = 0; i < nkept; i += SANITIZED ? 100 : 1) {
         assert_null(realloc(kept[i], huge));
     }
 
@@ -669,23 +626,6 @@ test_hammer(void **state)
 }
 
 
-static int
-stop(void **state)
-{
-    (void) state;
-
-    release();
-    prt_stop();
-
-    if (region) {
-        prt_region_destroy(region);
-        region = NULL;
-    }
-
-    return 0;
-}
-
-
 int
 main(void)
 {
@@ -693,6 +633,12 @@ main(void)
         cmocka_unit_test_teardown(test_known, stop),
         cmocka_unit_test_teardown(test_threads, stop),
         cmocka_unit_test_teardown(test_later, stop),
+
+        /* those of a sanitizer allocate in the sanitizer */
+#if !SANITIZED
+        cmocka_unit_test_teardown(test_operators, stop),
+#endif
+
         cmocka_unit_test_teardown(test_errno, stop),
         cmocka_unit_test_teardown(test_realloc_fails, stop),
         cmocka_unit_test_teardown(test_fork, stop),

@@ -19,10 +19,14 @@
 #include "client.h"
 
 
+/* TSan has a thread of its own, and signals come late to where it has us */
+
 #ifdef __SANITIZE_THREAD__
-#define TASKS  2                           /* one is TSan's own */
+#define TASKS  2
+#define HOT    NULL
 #else
 #define TASKS  1
+#define HOT    "unit_heavy"
 #endif
 
 static __thread volatile uint64_t  sink;
@@ -129,11 +133,15 @@ check_split(const profile_t *p, uint64_t ns)
     print_message("heavy %.3f s, light %.3f s, total %.3f s of %.3f s\n",
                   heavy / 1e9, light / 1e9, total / 1e9, (double) ns / 1e9);
 
-    /* TSan puts a signal off until the thread next calls what it intercepts */
+    /*
+     * TSan puts a signal off until the thread next calls what it intercepts.
+     * Where others want the CPU as well, ticks are merged: of 750 samples 400
+     * may be left, of which four times the deviation is 0.09.
+     */
 
 #ifndef __SANITIZE_THREAD__
-    assert_true(heavy / (heavy + light) > 0.71);
-    assert_true(heavy / (heavy + light) < 0.79);
+    assert_true(heavy / (heavy + light) > 0.66);
+    assert_true(heavy / (heavy + light) < 0.84);
 #endif
 
     assert_true(total > 0.94 * (double) ns);
@@ -249,7 +257,7 @@ test_overlap(void **state)
     start(NULL, -1);
 
     one = open_profile("profile", 3600 * SEC, 100, 0);
-    two = open_profile("profile", 300 * MSEC, 500, 0);
+    two = open_profile("profile", SEC, 500, 0);
     three = open_profile("profile", 3600 * SEC, 0, 0);
 
     burn(200 * MSEC);
@@ -262,7 +270,7 @@ test_overlap(void **state)
         assert_ptr_equal(job, i == 0 ? two : one);
 
         p = unpack(job);
-        assert_true(value_of(p, "unit_heavy", 0) > 0);
+        assert_true(value_of(p, HOT, 0) > 0);
         perftools__profiles__profile__free_unpacked(p, NULL);
         prt_job_free(job);
 

@@ -1,0 +1,98 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The shared memory zones, for the index.  Nothing is locked: another process
+ * may hold a zone's lock for long, or have died with it.  What is read are
+ * pointers that the master set before it forked, and words that count: each is
+ * right by itself, and may be a moment older than its neighbour.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include <ngx_http_pprof_module.h>
+
+
+static void ngx_http_pprof_zone(ngx_http_pprof_page_t *page,
+    ngx_shm_zone_t *zone);
+
+
+void
+ngx_http_pprof_zones(ngx_http_pprof_page_t *page)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_shm_zone_t   *zone;
+
+    part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
+
+    if (part->nelts == 0) {
+        return;
+    }
+
+    ngx_http_pprof_print(page,
+        "<h2>Shared memory</h2>\n"
+        "<table>\n"
+        "<tr><th>Zone</th><th class=\"n\">Size</th>"
+        "<th class=\"n\">In use</th><th class=\"n\">Part</th>"
+        "<th class=\"n\">Failed allocations</th></tr>\n");
+
+    for ( /* void */ ; part; part = part->next) {
+        zone = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            ngx_http_pprof_zone(page, &zone[i]);
+        }
+    }
+
+    ngx_http_pprof_print(page, "</table>\n"
+        "<p><small>In use are pages of the zone that are not free.</small></p>"
+        "\n");
+}
+
+
+static void
+ngx_http_pprof_zone(ngx_http_pprof_page_t *page, ngx_shm_zone_t *zone)
+{
+    size_t            len;
+    u_char           *name;
+    ngx_str_t         text;
+    ngx_uint_t        i, n, pages, used, fails;
+    ngx_slab_pool_t  *pool;
+
+    pool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    pages = pool->last - pool->pages;
+    used = pages - ngx_min(*(volatile ngx_uint_t *) &pool->pfree, pages);
+
+    n = ngx_pagesize_shift - pool->min_shift;
+    fails = 0;
+
+    for (i = 0; i < n; i++) {
+        fails += *(volatile ngx_uint_t *) &pool->stats[i].fails;
+    }
+
+    len = zone->shm.name.len
+          + ngx_escape_html(NULL, zone->shm.name.data, zone->shm.name.len);
+
+    name = ngx_pnalloc(page->pool, len);
+    if (name == NULL) {
+        page->failed = 1;
+        return;
+    }
+
+    (void) ngx_escape_html(name, zone->shm.name.data, zone->shm.name.len);
+
+    text.data = name;
+    text.len = len;
+
+    ngx_http_pprof_print(page,
+        "<tr><td>%V</td><td class=\"n\">%uz&nbsp;KiB</td>"
+        "<td class=\"n\">%uz&nbsp;KiB</td><td class=\"n\">%ui&nbsp;%%</td>"
+        "<td class=\"n\">%ui</td></tr>\n",
+        &text, zone->shm.size / 1024, used * ngx_pagesize / 1024,
+        pages ? used * 100 / pages : 0, fails);
+}
