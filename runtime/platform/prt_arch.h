@@ -49,6 +49,9 @@
 #define PRT_ARCH_RELOC_GOT     R_X86_64_GLOB_DAT
 #define PRT_ARCH_RELOC_DATA    R_X86_64_64
 
+/* the kernel's name for the counter of prt_arch_ticks() */
+#define PRT_ARCH_TICKS         "tsc"
+
 #else
 
 #define PRT_ARCH_TABLE         0
@@ -67,6 +70,8 @@
 #define PRT_ARCH_RELOC_SLOT    R_AARCH64_JUMP_SLOT
 #define PRT_ARCH_RELOC_GOT     R_AARCH64_GLOB_DAT
 #define PRT_ARCH_RELOC_DATA    R_AARCH64_ABS64
+
+#define PRT_ARCH_TICKS         "arch_sys_counter"
 
 #endif
 
@@ -213,6 +218,14 @@ prt_arch_readable(uintptr_t addr)
 }
 
 
+/* A counter of the processor, for prt_ticks().  Signal-safe. */
+static inline uint64_t
+prt_arch_ticks(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+
 static inline void
 prt_pause(void)
 {
@@ -262,6 +275,21 @@ prt_arch_readable(uintptr_t addr)
     (void) addr;
 
     return 0;
+}
+
+
+static inline uint64_t
+prt_arch_ticks(void)
+{
+    uint64_t  ticks;
+
+    ticks = 0;
+
+#if defined(__aarch64__)
+    __asm__ volatile ("mrs  %0, cntvct_el0" : "=r" (ticks));
+#endif
+
+    return ticks;
 }
 
 

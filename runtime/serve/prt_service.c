@@ -20,6 +20,7 @@
 #include "platform/prt_hook.h"
 #include "platform/prt_libunwind.h"
 #include "platform/prt_object.h"
+#include "platform/prt_ticks.h"
 #include "serve/prt_job.h"
 #include "sources/prt_cpu.h"
 #include "sources/prt_heap.h"
@@ -97,6 +98,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
             return -1;
         }
     }
+
+    prt_ticks_start();
 
     prt_process.region = region;
     prt_service_trimmed = atomic_load(&region->head->trim);
@@ -378,6 +381,7 @@ prt_service_main(void *data)
 
         if (!prt_service_busy && prt_now() >= tick) {
             (void) prt_hooks_refresh();
+            prt_ticks_refine();
             tick = prt_now() + PRT_IDLE_TICK;
         }
 
@@ -506,6 +510,7 @@ prt_service_follow(void)
     prt_region_window_sweep(region, prt_process.slot);
 
     (void) prt_objects_refresh();
+    prt_ticks_refine();
 
     if (atomic_load(&region->head->trim) != prt_service_trimmed) {
         prt_service_trimmed = atomic_load(&region->head->trim);
