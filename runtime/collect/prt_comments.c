@@ -11,6 +11,7 @@
 
 #include "collect/prt_comments.h"
 #include "platform/prt_clock.h"
+#include "sources/prt_block.h"
 
 
 #define PRT_COMMENTS_MAX   256             /* lines */
@@ -26,6 +27,7 @@ static const char *prt_comment_unusual(const prt_snapshot_t *start,
 static void prt_comment_cpu(prt_merge_t *merge,
     const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate);
 static void prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end);
+static void prt_comment_block(prt_merge_t *merge);
 static void prt_comment_stacks(prt_merge_t *merge, unsigned profile,
     const prt_snapshot_t *start, const prt_snapshot_t *end);
 static uint64_t prt_comment_sum(const prt_snapshot_t *start,
@@ -66,6 +68,9 @@ prt_comments(prt_merge_t *merge, unsigned profile,
 
     if (prt_profiles[profile].info.flags & PRT_PROFILE_MEMORY) {
         prt_comment_memory(merge, end);
+
+    } else if (prt_profiles[profile].info.flags & PRT_PROFILE_BLOCK) {
+        prt_comment_block(merge);
 
     } else if (prt_profiles[profile].period == 0) {
         prt_comment_cpu(merge, start, end, rate);
@@ -291,6 +296,23 @@ prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end)
         prt_comment(merge, "pprof_memory is too small: %" PRIu64 " sampled "
                     "blocks are not counted as in use", lost);
     }
+}
+
+
+static void
+prt_comment_block(prt_merge_t *merge)
+{
+    uint64_t  rate;
+
+    rate = prt_block_rate();
+
+    if (rate == 0) {
+        prt_comment(merge, "blocking: off, by pprof_block_rate");
+        return;
+    }
+
+    prt_comment(merge, "blocking: delays of %" PRIu64 " ns and more are all "
+                "counted, shorter ones are estimated from samples", rate);
 }
 
 
