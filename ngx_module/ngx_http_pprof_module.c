@@ -17,6 +17,7 @@
 #define NGX_HTTP_PPROF_NUMBER       0
 #define NGX_HTTP_PPROF_SIZE         1
 #define NGX_HTTP_PPROF_TIME         2
+#define NGX_HTTP_PPROF_NSEC         3
 
 #define NGX_HTTP_PPROF_MAX_DURATION_MIN      1000          /* ms */
 #define NGX_HTTP_PPROF_MAX_DURATION_DEFAULT  1800000
@@ -45,6 +46,7 @@ static char *ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static char *ngx_http_pprof(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static ssize_t ngx_http_pprof_nsec(ngx_str_t *value);
 static char *ngx_http_pprof_debug_path(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_pprof_init(ngx_conf_t *cf);
@@ -66,6 +68,12 @@ static ngx_http_pprof_range_t  ngx_http_pprof_cpu_rate_range = {
 static ngx_http_pprof_range_t  ngx_http_pprof_heap_rate_range = {
     NGX_HTTP_PPROF_SIZE, PRT_HEAP_RATE_MIN, PRT_HEAP_RATE_MAX,
     "1 to 1g, or \"off\"", PRT_HEAP_OFF
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_block_rate_range = {
+    NGX_HTTP_PPROF_NSEC, PRT_BLOCK_RATE_MIN, PRT_BLOCK_RATE_MAX,
+    "1ns to 1s, with a unit (ns, us, ms, s), or \"off\"", PRT_BLOCK_OFF
 };
 
 
@@ -125,6 +133,13 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, heap_rate),
       &ngx_http_pprof_heap_rate_range },
+
+    { ngx_string("pprof_block_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, block_rate),
+      &ngx_http_pprof_block_rate_range },
 
     { ngx_string("pprof_debug_path"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
@@ -194,6 +209,7 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->memory = NGX_CONF_UNSET_SIZE;
     pmcf->cpu_rate = NGX_CONF_UNSET_UINT;
     pmcf->heap_rate = NGX_CONF_UNSET_UINT;
+    pmcf->block_rate = NGX_CONF_UNSET_UINT;
     pmcf->max_duration = NGX_CONF_UNSET_MSEC;
 
     return pmcf;
@@ -209,6 +225,7 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_size_value(pmcf->memory, PRT_MEMORY_DEFAULT);
     ngx_conf_init_uint_value(pmcf->cpu_rate, PRT_CPU_RATE_DEFAULT);
     ngx_conf_init_uint_value(pmcf->heap_rate, PRT_HEAP_RATE_DEFAULT);
+    ngx_conf_init_uint_value(pmcf->block_rate, PRT_BLOCK_RATE_DEFAULT);
     ngx_conf_init_msec_value(pmcf->max_duration,
                              NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
 
@@ -437,6 +454,10 @@ ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         n = ngx_parse_time(&value[1], 0);
         break;
 
+    case NGX_HTTP_PPROF_NSEC:
+        n = ngx_http_pprof_nsec(&value[1]);
+        break;
+
     default:
         n = ngx_atoi(value[1].data, value[1].len);
         break;
@@ -456,6 +477,52 @@ ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     *field = (ngx_uint_t) n;
 
     return NGX_CONF_OK;
+}
+
+
+/* nginx's own times have no smaller unit than ms */
+
+static ssize_t
+ngx_http_pprof_nsec(ngx_str_t *value)
+{
+    size_t       len;
+    ssize_t      n;
+    ngx_uint_t   i;
+
+    static const struct {
+        ngx_str_t  name;
+        ssize_t    ns;
+    } units[] = {
+        { ngx_string("ns"), 1 },
+        { ngx_string("us"), 1000 },
+        { ngx_string("ms"), 1000000 },
+        { ngx_string("s"), 1000000000 }
+    };
+
+    for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+
+        if (value->len <= units[i].name.len) {
+            continue;
+        }
+
+        len = value->len - units[i].name.len;
+
+        if (ngx_memcmp(value->data + len, units[i].name.data,
+                       units[i].name.len)
+            != 0)
+        {
+            continue;
+        }
+
+        n = ngx_atoi(value->data, len);
+
+        if (n != NGX_ERROR) {
+            return n > NGX_MAX_INT_T_VALUE / units[i].ns ? NGX_ERROR
+                                                         : n * units[i].ns;
+        }
+    }
+
+    return NGX_ERROR;
 }
 
 
@@ -596,6 +663,7 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
     options->memory = pmcf->memory;
     options->cpu_rate = pmcf->cpu_rate;
     options->heap_rate = pmcf->heap_rate;
+    options->block_rate = pmcf->block_rate;
     options->debug_path = (char *) pmcf->debug_path.data;
     options->gauges = ngx_http_pprof_gauges;
 }

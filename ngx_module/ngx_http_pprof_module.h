@@ -27,6 +27,7 @@ typedef struct {
     size_t                      memory;
     ngx_uint_t                  cpu_rate;
     ngx_uint_t                  heap_rate;
+    ngx_uint_t                  block_rate;       /* ns */
     ngx_str_t                   debug_path;   /* with its NUL */
     ngx_msec_t                  max_duration;
 
