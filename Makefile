@@ -85,8 +85,10 @@ $(BUILD)/unit/%_test: t/unit/%_test.c $(OBJS)
 
 # ... but for those that are plain programs with the public header
 
-$(BUILD)/unit/runtime_test $(BUILD)/unit/heap_test: $(BUILD)/unit/%_test: \
-        t/unit/%_test.c t/unit/client.h $(BUILD)/libpprofrt.so
+CLIENTS   := $(patsubst %,$(BUILD)/unit/%_test,runtime heap block block_rules)
+
+$(CLIENTS): $(BUILD)/unit/%_test: t/unit/%_test.c t/unit/client.h \
+        t/unit/block.h $(BUILD)/libpprofrt.so
 	@mkdir -p $(@D)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -rdynamic $(UNIT_LINK) -o $@ $< \
 	    $(BUILD)/obj/profile.pb-c.o -L$(BUILD) -lpprofrt \
