@@ -27,9 +27,7 @@ static int prt_block_start(unsigned table, char error[PRT_ERROR_LEN]);
 static void prt_block_sync(unsigned rate);
 static void prt_block_stop(void);
 static void prt_block_switch(int on);
-static int prt_block_install(const prt_hook_t *hooks, unsigned n,
-    char error[PRT_ERROR_LEN]);
-static int prt_block_trusted(void);
+static int prt_block_trusted(const prt_block_lock_t *lock);
 
 static int prt_block_counts(void);
 static int prt_block_sampled(uint64_t delay);
@@ -85,6 +83,9 @@ prt_block_rate(void)
 static int
 prt_block_start(unsigned table, char error[PRT_ERROR_LEN])
 {
+    unsigned           i;
+    static prt_hook_t  locks[PRT_BLOCK_LOCKS];
+
     prt_block_table = table;
 
     if (prt_block_ns == 0) {
@@ -94,24 +95,14 @@ prt_block_start(unsigned table, char error[PRT_ERROR_LEN])
     prt_block_switch(1);
     atomic_store(&prt_block_active, 1);
 
-    if (prt_block_install(prt_block_call_hooks, prt_block_ncall_hooks, error)
-        != 0)
-    {
-        return -1;
+    for (i = 0; i < PRT_BLOCK_LOCKS; i++) {
+        locks[i] = prt_block_trusted(&prt_block_locks[i])
+                   ? prt_block_locks[i].hook : prt_block_timed_hooks[i];
     }
 
-    return prt_block_trusted()
-           ? prt_block_install(prt_block_lock_hooks, prt_block_nlock_hooks,
-                               error)
-           : 0;
-}
-
-
-static int
-prt_block_install(const prt_hook_t *hooks, unsigned n,
-    char error[PRT_ERROR_LEN])
-{
-    if (prt_hooks_install(hooks, n) < 0) {
+    if (prt_hooks_install(prt_block_call_hooks, prt_block_ncall_hooks) < 0
+        || prt_hooks_install(locks, PRT_BLOCK_LOCKS) < 0)
+    {
         snprintf(error, PRT_ERROR_LEN, "no memory for the blocking hooks");
         return -1;
     }
@@ -121,41 +112,26 @@ prt_block_install(const prt_hook_t *hooks, unsigned n,
 
 
 /*
- * A library that is preloaded in front of libc's locks and not of the
- * functions that try them would miss what we lock.
+ * A library that is preloaded in front of libc's locks, and not of what tries
+ * them, would miss what we lock.
  */
 
 static int
-prt_block_trusted(void)
+prt_block_trusted(const prt_block_lock_t *lock)
 {
-    void        *lock, *try;
-    Dl_info      one, other;
-    unsigned     i;
+    void     *function, *try;
+    Dl_info   mine, theirs;
 
-    static const char *const  pairs[][2] = {
-        { "pthread_mutex_lock", "pthread_mutex_trylock" },
-        { "pthread_rwlock_rdlock", "pthread_rwlock_tryrdlock" },
-        { "pthread_rwlock_wrlock", "pthread_rwlock_trywrlock" },
-        { "sem_wait", "sem_trywait" }
-    };
+    function = dlsym(RTLD_DEFAULT, lock->hook.name);
+    try = dlsym(RTLD_DEFAULT, lock->try);
 
-    for (i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
-        lock = dlsym(RTLD_DEFAULT, pairs[i][0]);
-        try = dlsym(RTLD_DEFAULT, pairs[i][1]);
-
-        if (lock == NULL || try == NULL) {
-            (void) dlerror();
-            return 0;
-        }
-
-        if (dladdr(lock, &one) == 0 || dladdr(try, &other) == 0
-            || one.dli_fbase != other.dli_fbase)
-        {
-            return 0;
-        }
+    if (function == NULL || try == NULL) {
+        (void) dlerror();
+        return 0;
     }
 
-    return 1;
+    return dladdr(function, &theirs) != 0 && dladdr(try, &mine) != 0
+           && mine.dli_fbase == theirs.dli_fbase;
 }
 
 

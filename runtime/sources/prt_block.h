@@ -101,8 +101,20 @@ extern _Thread_local prt_block_local_t  prt_block_local
 
 extern const prt_hook_t  prt_block_call_hooks[];
 extern const unsigned    prt_block_ncall_hooks;
-extern const prt_hook_t  prt_block_lock_hooks[];
-extern const unsigned    prt_block_nlock_hooks;
+
+/* a lock, and what tries it */
+
+typedef struct {
+    prt_hook_t   hook;
+    const char  *try;
+} prt_block_lock_t;
+
+#define PRT_BLOCK_LOCKS  4
+
+extern const prt_block_lock_t  prt_block_locks[PRT_BLOCK_LOCKS];
+
+/* the same functions without a try */
+extern const prt_hook_t        prt_block_timed_hooks[PRT_BLOCK_LOCKS];
 
 
 /* ns; 0: no hooks at all.  To be set before the source starts. */

@@ -140,6 +140,16 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     CALL(pselect, PRT_BLOCK_WAIT)
 
 
+/* Where the functions that try them are not to be used: in the same order. */
+
+#define PRT_BLOCK_TIMED(CALL)                                                 \
+                                                                              \
+    CALL(pthread_mutex_lock, PRT_BLOCK_LOCK)                                  \
+    CALL(pthread_rwlock_rdlock, PRT_BLOCK_LOCK)                               \
+    CALL(pthread_rwlock_wrlock, PRT_BLOCK_LOCK)                               \
+    CALL(sem_wait, PRT_BLOCK_LOCK|PRT_BLOCK_WAIT)
+
+
 /* They read files and talk to servers, by calls that may be hooked as well. */
 
 #define PRT_BLOCK_NAMES(NAME)                                                 \
@@ -216,6 +226,7 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     }
 
 PRT_BLOCK_CALLS(PRT_BLOCK_CALL_HOOK)
+PRT_BLOCK_TIMED(PRT_BLOCK_CALL_HOOK)
 
 
 #define PRT_BLOCK_NAME_HOOK(name)                                             \
@@ -326,6 +337,11 @@ const prt_hook_t  prt_block_call_hooks[] = {
     PRT_BLOCK_EVENTS(prt_block_hook)
     prt_block_hook(fcntl)
     prt_block_hook(fcntl64)
+};
+
+
+const prt_hook_t  prt_block_timed_hooks[PRT_BLOCK_LOCKS] = {
+    PRT_BLOCK_TIMED(prt_block_hook_what)
 };
 
 

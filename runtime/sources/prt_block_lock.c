@@ -29,20 +29,16 @@ static prt_block_lock_pt  prt_block_rwlock_wrlock;
 static prt_block_lock_pt  prt_block_sem_wait;
 
 
-const prt_hook_t  prt_block_lock_hooks[] = {
-    { "pthread_mutex_lock", (void *) prt_block_hook_mutex_lock,
-      (void **) &prt_block_mutex_lock },
-    { "pthread_rwlock_rdlock", (void *) prt_block_hook_rwlock_rdlock,
-      (void **) &prt_block_rwlock_rdlock },
-    { "pthread_rwlock_wrlock", (void *) prt_block_hook_rwlock_wrlock,
-      (void **) &prt_block_rwlock_wrlock },
-    { "sem_wait", (void *) prt_block_hook_sem_wait,
-      (void **) &prt_block_sem_wait }
+const prt_block_lock_t  prt_block_locks[PRT_BLOCK_LOCKS] = {
+    { { "pthread_mutex_lock", (void *) prt_block_hook_mutex_lock,
+        (void **) &prt_block_mutex_lock }, "pthread_mutex_trylock" },
+    { { "pthread_rwlock_rdlock", (void *) prt_block_hook_rwlock_rdlock,
+        (void **) &prt_block_rwlock_rdlock }, "pthread_rwlock_tryrdlock" },
+    { { "pthread_rwlock_wrlock", (void *) prt_block_hook_rwlock_wrlock,
+        (void **) &prt_block_rwlock_wrlock }, "pthread_rwlock_trywrlock" },
+    { { "sem_wait", (void *) prt_block_hook_sem_wait,
+        (void **) &prt_block_sem_wait }, "sem_trywait" }
 };
-
-
-const unsigned  prt_block_nlock_hooks = sizeof(prt_block_lock_hooks)
-                                        / sizeof(prt_hook_t);
 
 
 /* Taken: waits for it. */

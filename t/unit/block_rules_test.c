@@ -462,7 +462,12 @@ test_interrupted(void **state)
     delay = counted("block", "known_read", TIME);
     assert_true(delay >= (int64_t) (DELAY * MSEC / 2));
 
-    /* the handler's own sleep is within the read, and counts once */
+    /*
+     * The handler's own sleep is within the read, and counts once.  TSan keeps
+     * a signal until the call has returned.
+     */
+
+#ifndef __SANITIZE_THREAD__
 
     handle(on_usleep, SA_RESTART);
     later(&l, interrupt, &self);
@@ -472,6 +477,8 @@ test_interrupted(void **state)
 
     assert_int_equal(counted("block", "on_usleep", CONTENTIONS), 0);
     assert_int_equal(counted("block", "known_after", CONTENTIONS), 1);
+
+#endif
 
     close(fds[0]);
     close(fds[1]);
@@ -559,6 +566,16 @@ clean(void *data)
 }
 
 
+/* whose cancelled wait has taken the mutex again */
+
+static void
+clean_mutex(void *data)
+{
+    assert_int_equal(pthread_mutex_unlock(&mutex), 0);
+    clean(data);
+}
+
+
 static void *
 cancelled_read(void *data)
 {
@@ -589,7 +606,7 @@ static void *
 cancelled_cond(void *data)
 {
     pthread_mutex_lock(&mutex);
-    pthread_cleanup_push(clean, NULL);
+    pthread_cleanup_push(clean_mutex, NULL);
 
     for ( ;; ) {
         pthread_cond_wait(&cond, &mutex);
@@ -635,6 +652,12 @@ test_cancelled(void **state)
 
     (void) state;
 
+    /* ASan cannot, with or without us */
+
+#ifdef __SANITIZE_ADDRESS__
+    skip();
+#endif
+
     block_start(1);
 
     assert_int_equal(pipe(fds), 0);
@@ -649,13 +672,10 @@ test_cancelled(void **state)
         assert_int_equal(pthread_join(thread, &result), 0);
         assert_ptr_equal(result, PTHREAD_CANCELED);
         assert_int_equal(cleaned, i + 1);
-
-        if (starts[i] == cancelled_cond) {
-            /* it had the mutex again */
-            assert_int_equal(pthread_mutex_trylock(&mutex), EBUSY);
-            mutex = (pthread_mutex_t) PTHREAD_MUTEX_INITIALIZER;
-        }
     }
+
+    assert_int_equal(pthread_mutex_trylock(&mutex), 0);
+    pthread_mutex_unlock(&mutex);
 
     assert_int_equal(sem_trywait(&sem), 0);
 
@@ -701,7 +721,11 @@ test_fork(void **state)
 
     p = take("block");
     assert_int_equal(value_of(p, "known_sleep", CONTENTIONS), 0);
-    assert_int_equal(value_of(p, "waitpid", CONTENTIONS), !SANITIZED);
+
+    if (!SANITIZED) {
+        assert_int_equal(value_of(p, "waitpid", CONTENTIONS), 1);
+    }
+
     drop(p);
 }
 
