@@ -86,10 +86,11 @@ $(BUILD)/unit/%_test: t/unit/%_test.c $(OBJS)
 
 # ... but for those that are plain programs with the public header
 
-PLAIN     := runtime heap heap_mmap heap_faults
+PLAIN     := runtime heap heap_mmap heap_faults block block_rules
 
 $(PLAIN:%=$(BUILD)/unit/%_test): $(BUILD)/unit/%_test: \
-        t/unit/%_test.c t/unit/client.h t/unit/known.h $(BUILD)/libpprofrt.so
+        t/unit/%_test.c t/unit/client.h t/unit/known.h t/unit/block.h \
+        $(BUILD)/libpprofrt.so
 	@mkdir -p $(@D)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -rdynamic $(UNIT_LINK) -o $@ $< \
 	    $(BUILD)/obj/profile.pb-c.o -L$(BUILD) -lpprofrt \

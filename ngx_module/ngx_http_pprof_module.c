@@ -17,6 +17,7 @@
 #define NGX_HTTP_PPROF_NUMBER       0
 #define NGX_HTTP_PPROF_SIZE         1
 #define NGX_HTTP_PPROF_TIME         2
+#define NGX_HTTP_PPROF_NSEC         3
 
 #define NGX_HTTP_PPROF_MAX_DURATION_MIN      1000          /* ms */
 #define NGX_HTTP_PPROF_MAX_DURATION_DEFAULT  1800000
@@ -50,6 +51,7 @@ static char *ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static char *ngx_http_pprof(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static ssize_t ngx_http_pprof_nsec(ngx_str_t *value);
 static char *ngx_http_pprof_debug_path(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_pprof_init(ngx_conf_t *cf);
@@ -77,6 +79,12 @@ static ngx_http_pprof_range_t  ngx_http_pprof_heap_rate_range = {
 static ngx_http_pprof_range_t  ngx_http_pprof_stall_threshold_range = {
     NGX_HTTP_PPROF_TIME, PRT_STALL_MIN / 1000000, PRT_STALL_MAX / 1000000,
     "1ms to 1h, or \"off\"", NGX_HTTP_PPROF_STALL_OFF
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_block_rate_range = {
+    NGX_HTTP_PPROF_NSEC, PRT_BLOCK_RATE_MIN, PRT_BLOCK_RATE_MAX,
+    "1ns to 1s, with a unit (ns, us, ms, s), or \"off\"", PRT_BLOCK_OFF
 };
 
 
@@ -150,6 +158,13 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       offsetof(ngx_http_pprof_main_conf_t, stall_threshold),
       &ngx_http_pprof_stall_threshold_range },
 
+    { ngx_string("pprof_block_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, block_rate),
+      &ngx_http_pprof_block_rate_range },
+
     { ngx_string("pprof_debug_path"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_pprof_debug_path,
@@ -220,6 +235,7 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->heap_rate = NGX_CONF_UNSET_UINT;
     pmcf->heap_mmap = NGX_CONF_UNSET;
     pmcf->stall_threshold = NGX_CONF_UNSET_MSEC;
+    pmcf->block_rate = NGX_CONF_UNSET_UINT;
     pmcf->max_duration = NGX_CONF_UNSET_MSEC;
 
     return pmcf;
@@ -238,6 +254,7 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_value(pmcf->heap_mmap, 0);
     ngx_conf_init_msec_value(pmcf->stall_threshold,
                              PRT_STALL_DEFAULT / 1000000);
+    ngx_conf_init_uint_value(pmcf->block_rate, PRT_BLOCK_RATE_DEFAULT);
     ngx_conf_init_msec_value(pmcf->max_duration,
                              NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
 
@@ -523,6 +540,10 @@ ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         n = ngx_parse_time(&value[1], 0);
         break;
 
+    case NGX_HTTP_PPROF_NSEC:
+        n = ngx_http_pprof_nsec(&value[1]);
+        break;
+
     default:
         n = ngx_atoi(value[1].data, value[1].len);
         break;
@@ -542,6 +563,52 @@ ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     *field = (ngx_uint_t) n;
 
     return NGX_CONF_OK;
+}
+
+
+/* nginx's own times have no smaller unit than ms */
+
+static ssize_t
+ngx_http_pprof_nsec(ngx_str_t *value)
+{
+    size_t       len;
+    ssize_t      n;
+    ngx_uint_t   i;
+
+    static const struct {
+        ngx_str_t  name;
+        ssize_t    ns;
+    } units[] = {
+        { ngx_string("ns"), 1 },
+        { ngx_string("us"), 1000 },
+        { ngx_string("ms"), 1000000 },
+        { ngx_string("s"), 1000000000 }
+    };
+
+    for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+
+        if (value->len <= units[i].name.len) {
+            continue;
+        }
+
+        len = value->len - units[i].name.len;
+
+        if (ngx_memcmp(value->data + len, units[i].name.data,
+                       units[i].name.len)
+            != 0)
+        {
+            continue;
+        }
+
+        n = ngx_atoi(value->data, len);
+
+        if (n != NGX_ERROR) {
+            return n > NGX_MAX_INT_T_VALUE / units[i].ns ? NGX_ERROR
+                                                         : n * units[i].ns;
+        }
+    }
+
+    return NGX_ERROR;
 }
 
 
@@ -692,6 +759,7 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
         ? PRT_STALL_OFF : (uint64_t) pmcf->stall_threshold * 1000000;
     options->own = (const void *) ngx_http_pprof_options;
     options->alarm = ngx_http_pprof_alarm;
+    options->block_rate = pmcf->block_rate;
     options->debug_path = (char *) pmcf->debug_path.data;
     options->gauges = ngx_http_pprof_gauges;
 }

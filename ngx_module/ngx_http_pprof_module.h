@@ -29,6 +29,7 @@ typedef struct {
     ngx_uint_t                  heap_rate;
     ngx_flag_t                  heap_mmap;
     ngx_msec_t                  stall_threshold;
+    ngx_uint_t                  block_rate;       /* ns */
     ngx_str_t                   debug_path;   /* with its NUL */
     ngx_msec_t                  max_duration;
 

@@ -51,6 +51,11 @@ extern "C" {
 #define PRT_STALL_MAX          3600000000000ull
 #define PRT_STALL_OFF          INT64_MAX
 
+#define PRT_BLOCK_RATE_MIN     1                      /* ns */
+#define PRT_BLOCK_RATE_DEFAULT 10000
+#define PRT_BLOCK_RATE_MAX     1000000000
+#define PRT_BLOCK_OFF          INT64_MAX
+
 #define PRT_ERROR_LEN          256                    /* an error text, with NUL */
 
 #define PRT_EXPORT             __attribute__((visibility("default")))
@@ -108,6 +113,13 @@ typedef struct {
      * stall; 0: default; PRT_STALL_OFF: none is.
      */
     uint64_t               stall_threshold;
+
+    /*
+     * Nanoseconds of blocking between two samples of the block and mutex
+     * profiles, by Go's rule: a delay of so much or more is always counted;
+     * 0: default; PRT_BLOCK_OFF: no such profiles, and no hooks for them.
+     */
+    uint64_t               block_rate;
 
     /*
      * Directories of debug files, separated by colons; NULL: /usr/lib/debug.
@@ -213,6 +225,7 @@ PRT_EXPORT void prt_loop_end(void);
 #define PRT_PROFILE_TEXT       0x02       /* has a text form: debug=1 */
 #define PRT_PROFILE_DELTA      0x04       /* cumulative, and seconds= gives a difference */
 #define PRT_PROFILE_MEMORY     0x08       /* of memory: gc= has a meaning */
+#define PRT_PROFILE_BLOCK      0x10       /* of delays, sampled by pprof_block_rate */
 
 
 typedef struct {

@@ -56,6 +56,11 @@ my @good = (
     [ http('pprof_heap_rate 1g;') ],
     [ http('pprof_heap_rate off;') ],
     [ http('pprof_heap_mmap on;') ],
+    [ http('pprof_block_rate 1ns;') ],
+    [ http('pprof_block_rate 10us;') ],
+    [ http('pprof_block_rate 5ms;') ],
+    [ http('pprof_block_rate 1s;') ],
+    [ http('pprof_block_rate off;') ],
     [ http('pprof_debug_path /opt/debug /var/debug;') ],
     [ http('pprof_max_duration 1s;') ],
     [ http('pprof_max_duration 1h30m;') ],
@@ -136,6 +141,10 @@ my @bad = (
             qw( 0 1001 -1 10.5 x 10m )),
     numbers('pprof_heap_rate', '1 to 1g, or "off"', '1m',
             qw( 0 1025m 2g -1 x on )),
+    numbers('pprof_block_rate',
+            '1ns to 1s, with a unit (ns, us, ms, s), or "off"', '1us',
+            qw( 0 0ns 10 us s 1001ms 2s -1us 1.5us 1m 1xs 99999999999999999999ns
+                18446744073709551615s on )),
     numbers('pprof_max_duration', '1s to 24h', '5m',
             qw( 0 999ms 25h -1 x )),
 
@@ -156,6 +165,7 @@ my @bad = (
     map { [ location("pprof on; $_ 1m;"),
             "\"$_\" directive is not allowed here" ] }
         qw( pprof_memory pprof_cpu_rate pprof_heap_rate pprof_max_duration
+            pprof_block_rate
             pprof_production pprof_debug_path ),
 );
 

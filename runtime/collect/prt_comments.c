@@ -11,6 +11,7 @@
 
 #include "collect/prt_comments.h"
 #include "platform/prt_clock.h"
+#include "sources/prt_block.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_stall.h"
 
@@ -30,6 +31,7 @@ static void prt_comment_cpu(prt_merge_t *merge,
 static void prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end);
 static void prt_comment_stalls(prt_merge_t *merge, const prt_snapshot_t *start,
     const prt_snapshot_t *end);
+static void prt_comment_block(prt_merge_t *merge);
 static void prt_comment_stacks(prt_merge_t *merge, unsigned profile,
     const prt_snapshot_t *start, const prt_snapshot_t *end);
 static uint64_t prt_comment_sum(const prt_snapshot_t *start,
@@ -73,6 +75,8 @@ prt_comments(prt_merge_t *merge, unsigned profile,
 
     } else if (prt_profiles[profile].source == &prt_stall_source) {
         prt_comment_stalls(merge, start, end);
+    } else if (prt_profiles[profile].info.flags & PRT_PROFILE_BLOCK) {
+        prt_comment_block(merge);
 
     } else if (prt_profiles[profile].period == 0) {
         prt_comment_cpu(merge, start, end, rate);
@@ -326,6 +330,23 @@ prt_comment_stalls(prt_merge_t *merge, const prt_snapshot_t *start,
         prt_comment(merge, "stalls that came too fast to be booked: %" PRIu64,
                     lost);
     }
+}
+
+
+static void
+prt_comment_block(prt_merge_t *merge)
+{
+    uint64_t  rate;
+
+    rate = prt_block_rate();
+
+    if (rate == 0) {
+        prt_comment(merge, "blocking: off, by pprof_block_rate");
+        return;
+    }
+
+    prt_comment(merge, "blocking: delays of %" PRIu64 " ns and more are all "
+                "counted, shorter ones are estimated from samples", rate);
 }
 
 

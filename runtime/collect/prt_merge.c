@@ -341,11 +341,23 @@ prt_merge_slot(prt_merger_t *m, unsigned profile,
 
         if (p->derive) {
             p->derive(old, delta, end->live, sample->values);
-            continue;
+
+        } else {
+            for (k = 0; k < p->ntypes; k++) {
+                sample->values[k] = (int64_t) delta[k];
+            }
         }
 
+        any = 0;
+
         for (k = 0; k < p->ntypes; k++) {
-            sample->values[k] = (int64_t) delta[k];
+            any |= sample->values[k] != 0;
+        }
+
+        /* of another profile with the same table */
+
+        if (!any) {
+            m->nsamples--;
         }
     }
 

@@ -70,6 +70,9 @@ static int prt_text_count_cmp(const void *one, const void *two, void *data);
 static void prt_text_count_head(prt_text_t *text);
 static void prt_text_count_row(prt_text_t *text,
     const prt_report_sample_t *sample);
+static void prt_text_delay_head(prt_text_t *text);
+static void prt_text_delay_row(prt_text_t *text,
+    const prt_report_sample_t *sample);
 static void prt_text_heap_head(prt_text_t *text);
 static void prt_text_heap_row(prt_text_t *text,
     const prt_report_sample_t *sample);
@@ -91,6 +94,7 @@ static int prt_text_end(prt_buffer_t *buffer, int cancelled, uint8_t **data,
 
 static const prt_text_form_t  prt_text_forms[] = {
     { 1, prt_text_count_head, prt_text_count_row },
+    { 2, prt_text_delay_head, prt_text_delay_row },
     { 4, prt_text_heap_head, prt_text_heap_row }
 };
 
@@ -315,6 +319,35 @@ prt_text_count_row(prt_text_t *text, const prt_report_sample_t *sample)
 {
     prt_buffer_printf(&text->buffer, "%lld @",
                       (long long) sample->values[text->report->ntypes - 1]);
+
+    prt_text_addresses(text, sample);
+}
+
+
+/*
+ * Delay and count.  Of the names that readers know "mutex" has its own, with a
+ * period; all others are "contention".  A cycle is a nanosecond.
+ */
+
+static void
+prt_text_delay_head(prt_text_t *text)
+{
+    int  mutex;
+
+    mutex = strcmp(text->report->name, "mutex") == 0;
+
+    prt_buffer_printf(&text->buffer, "--- %s:\ncycles/second=1000000000\n%s",
+                      mutex ? "mutex" : "contention",
+                      mutex ? "sampling period=1\n" : "");
+}
+
+
+static void
+prt_text_delay_row(prt_text_t *text, const prt_report_sample_t *sample)
+{
+    prt_buffer_printf(&text->buffer, "%lld %lld @",
+                      (long long) sample->values[1],
+                      (long long) sample->values[0]);
 
     prt_text_addresses(text, sample);
 }

@@ -17,6 +17,7 @@
 #include "encode/prt_text.h"
 #include "platform/prt_futex.h"
 #include "serve/prt_job.h"
+#include "sources/prt_block.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_thread.h"
 
@@ -129,6 +130,7 @@ prt_encoder_main(void *data)
 
     prt_thread_own();
     prt_heap_own();
+    prt_block_own();
 
     symbols = prt_symbols_create();
 

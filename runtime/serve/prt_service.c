@@ -22,6 +22,7 @@
 #include "platform/prt_object.h"
 #include "platform/prt_ticks.h"
 #include "serve/prt_job.h"
+#include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_record.h"
@@ -136,6 +137,10 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     prt_heap_set(options->heap_rate == PRT_HEAP_OFF ? 0
                  : options->heap_rate ? options->heap_rate
                  : PRT_HEAP_RATE_DEFAULT, options->heap_mmap);
+
+    prt_block_set_rate(options->block_rate == PRT_BLOCK_OFF ? 0
+                       : options->block_rate ? options->block_rate
+                       : PRT_BLOCK_RATE_DEFAULT);
 
     prt_stall_set(options->stall_threshold == PRT_STALL_OFF ? 0
                   : options->stall_threshold ? options->stall_threshold
@@ -355,6 +360,7 @@ prt_service_main(void *data)
 
     prt_thread_own();
     prt_heap_own();
+    prt_block_own();
 
     /* what this thread opens is for itself and the encoder */
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_profile.h"
@@ -16,6 +17,9 @@
 #define PRT_HEAP_TYPES                                                        \
     { { "alloc_objects", "count" }, { "alloc_space", "bytes" },               \
       { "inuse_objects", "count" }, { "inuse_space", "bytes" } }
+
+#define PRT_BLOCK_TYPES                                                       \
+    { { "contentions", "count" }, { "delay", "nanoseconds" } }
 
 
 const prt_profile_t  prt_profiles[] = {
@@ -32,6 +36,18 @@ const prt_profile_t  prt_profiles[] = {
       .default_type = "alloc_space",
       .derive = prt_heap_derive },
 
+    { .info = { "block",
+                "Calls that blocked a thread: locks, sleeps, files, name "
+                "lookups, sockets that wait.",
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA|PRT_PROFILE_BLOCK },
+      .source = &prt_block_source,
+      .table = { .ncounters = PRT_BLOCK_COUNTERS, .share = 4 },
+      .ntypes = 2,
+      .types = PRT_BLOCK_TYPES,
+      .period_type = { "contentions", "count" },
+      .period = 1,
+      .derive = prt_block_derive },
+
     { .info = { "heap",
                 "Memory in use, by the stacks that allocated it. gc=1 gives "
                 "free memory back to the system first.",
@@ -43,6 +59,16 @@ const prt_profile_t  prt_profiles[] = {
       .sampled = prt_heap_period,
       .count = 2,
       .derive = prt_heap_derive },
+
+    { .info = { "mutex",
+                "Waiting for locks, at those who wait; part of block.",
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA|PRT_PROFILE_BLOCK },
+      .source = &prt_block_source,
+      .ntypes = 2,
+      .types = PRT_BLOCK_TYPES,
+      .period_type = { "contentions", "count" },
+      .period = 1,
+      .derive = prt_block_derive_locks },
 
     { .info = { "profile",
                 "CPU time by stack, of all threads of all workers, over "

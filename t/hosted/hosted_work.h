@@ -72,6 +72,11 @@ HOSTED_FUNCTION uint64_t hosted_cond(unsigned ms);
 HOSTED_FUNCTION uint64_t hosted_lock(void);
 HOSTED_FUNCTION void hosted_lock_hold(unsigned ms,
     volatile unsigned long *held);
+HOSTED_FUNCTION uint64_t hosted_fifo(unsigned ms);
+HOSTED_FUNCTION uint64_t hosted_name(void);
+
+/* Busy with calls that need not wait; returns the wall time. */
+HOSTED_FUNCTION uint64_t hosted_files(unsigned ms);
 
 /*
  * Memory: each returns the number of blocks that it allocated.  A block has at

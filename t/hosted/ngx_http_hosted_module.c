@@ -20,8 +20,13 @@
  *              the directive only) is a pool of "thread_pool"
  *     thread   burn in a new thread that the event loop joins; with detach=1
  *              it is detached and the loop goes on meanwhile
- *     block    the event loop blocks for ms: how=sleep|cond; how=lock: a pool
- *              thread holds a mutex for ms, and another one waits for it
+ *     block    the event loop blocks for ms: how=sleep|cond, how=fifo: reads
+ *              from a pipe; how=name: looks a name up for a second; how=lock: a
+ *              pool thread holds a mutex for ms, and another one waits for it;
+ *              how=task: a pool thread waits on a condition
+ *     shm      how=hold: the event loop sleeps for ms with the mutex of a
+ *              shared memory zone; how=lock: waits for it in another worker
+ *     files    the event loop opens, stats and reads a file for ms
  *     alloc    count blocks of size bytes: how=free frees them at once,
  *              how=keep keeps them, how=drop frees what was kept; how=realloc
  *              (chains that end at size, a power of 2), how=memalign,
@@ -60,6 +65,10 @@ typedef enum {
     NGX_HTTP_HOSTED_SLEEP = 0,
     NGX_HTTP_HOSTED_COND,
     NGX_HTTP_HOSTED_LOCK,
+    NGX_HTTP_HOSTED_FIFO,
+    NGX_HTTP_HOSTED_NAME,
+    NGX_HTTP_HOSTED_TASK,
+    NGX_HTTP_HOSTED_HOLD,
     NGX_HTTP_HOSTED_SPIN,
     NGX_HTTP_HOSTED_FREE,
     NGX_HTTP_HOSTED_KEEP,
@@ -102,6 +111,7 @@ typedef struct {
                                             ngx_http_hosted_ctx_t *ctx);
     ngx_uint_t                     how;       /* the default one */
     ngx_uint_t                     threads;   /* needs a pool */
+    ngx_uint_t                     zone;      /* needs a shared memory zone */
 } ngx_http_hosted_work_t;
 
 
@@ -110,6 +120,7 @@ typedef struct {
     ngx_http_hosted_args_t         args;
     ngx_thread_pool_t             *pool;
     char                          *library;
+    ngx_shm_zone_t                *zone;
 } ngx_http_hosted_loc_conf_t;
 
 
@@ -160,6 +171,12 @@ static void ngx_http_hosted_pool_burn(void *data, ngx_log_t *log);
 static ngx_int_t ngx_http_hosted_block(ngx_http_request_t *r,
     ngx_http_hosted_ctx_t *ctx);
 static void ngx_http_hosted_pool_lock(void *data, ngx_log_t *log);
+static void ngx_http_hosted_pool_cond(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_hosted_shm(ngx_http_request_t *r,
+    ngx_http_hosted_ctx_t *ctx);
+static ngx_int_t ngx_http_hosted_zone(ngx_shm_zone_t *zone, void *data);
+static ngx_int_t ngx_http_hosted_files(ngx_http_request_t *r,
+    ngx_http_hosted_ctx_t *ctx);
 static ngx_int_t ngx_http_hosted_post(ngx_http_request_t *r,
     ngx_http_hosted_ctx_t *ctx, ngx_uint_t n,
     void (*handler)(void *data, ngx_log_t *log));
@@ -206,6 +223,10 @@ static ngx_conf_enum_t  ngx_http_hosted_how[] = {
     { ngx_string("sleep"), NGX_HTTP_HOSTED_SLEEP },
     { ngx_string("cond"), NGX_HTTP_HOSTED_COND },
     { ngx_string("lock"), NGX_HTTP_HOSTED_LOCK },
+    { ngx_string("fifo"), NGX_HTTP_HOSTED_FIFO },
+    { ngx_string("name"), NGX_HTTP_HOSTED_NAME },
+    { ngx_string("task"), NGX_HTTP_HOSTED_TASK },
+    { ngx_string("hold"), NGX_HTTP_HOSTED_HOLD },
     { ngx_string("spin"), NGX_HTTP_HOSTED_SPIN },
     { ngx_string("free"), NGX_HTTP_HOSTED_FREE },
     { ngx_string("keep"), NGX_HTTP_HOSTED_KEEP },
@@ -222,18 +243,20 @@ static ngx_conf_enum_t  ngx_http_hosted_how[] = {
 
 
 static ngx_http_hosted_work_t  ngx_http_hosted_works[] = {
-    { ngx_string("burn"), ngx_http_hosted_burn, 0, 0 },
-    { ngx_string("deep"), ngx_http_hosted_deep, 0, 0 },
-    { ngx_string("pool"), ngx_http_hosted_pool, 0, 1 },
-    { ngx_string("thread"), ngx_http_hosted_thread, 0, 0 },
-    { ngx_string("block"), ngx_http_hosted_block, NGX_HTTP_HOSTED_SLEEP, 1 },
-    { ngx_string("alloc"), ngx_http_hosted_alloc, NGX_HTTP_HOSTED_FREE, 0 },
-    { ngx_string("child"), ngx_http_hosted_child, NGX_HTTP_HOSTED_FORK, 0 },
-    { ngx_string("hang"), ngx_http_hosted_hang, NGX_HTTP_HOSTED_SPIN, 0 },
-    { ngx_string("crash"), ngx_http_hosted_crash, 0, 0 },
-    { ngx_string("text"), ngx_http_hosted_text, 0, 0 },
-    { ngx_string("oracle"), ngx_http_hosted_oracle, 0, 0 },
-    { ngx_null_string, NULL, 0, 0 }
+    { ngx_string("burn"), ngx_http_hosted_burn, 0, 0, 0 },
+    { ngx_string("deep"), ngx_http_hosted_deep, 0, 0, 0 },
+    { ngx_string("pool"), ngx_http_hosted_pool, 0, 1, 0 },
+    { ngx_string("thread"), ngx_http_hosted_thread, 0, 0, 0 },
+    { ngx_string("block"), ngx_http_hosted_block, NGX_HTTP_HOSTED_SLEEP, 1, 0 },
+    { ngx_string("shm"), ngx_http_hosted_shm, NGX_HTTP_HOSTED_LOCK, 0, 1 },
+    { ngx_string("files"), ngx_http_hosted_files, 0, 0, 0 },
+    { ngx_string("alloc"), ngx_http_hosted_alloc, NGX_HTTP_HOSTED_FREE, 0, 0 },
+    { ngx_string("child"), ngx_http_hosted_child, NGX_HTTP_HOSTED_FORK, 0, 0 },
+    { ngx_string("hang"), ngx_http_hosted_hang, NGX_HTTP_HOSTED_SPIN, 0, 0 },
+    { ngx_string("crash"), ngx_http_hosted_crash, 0, 0, 0 },
+    { ngx_string("text"), ngx_http_hosted_text, 0, 0, 0 },
+    { ngx_string("oracle"), ngx_http_hosted_oracle, 0, 0, 0 },
+    { ngx_null_string, NULL, 0, 0, 0 }
 };
 
 
@@ -532,8 +555,19 @@ ngx_http_hosted_block(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
         ctx->delay = hosted_cond(ctx->args.ms);
         return ngx_http_hosted_answer(r, ctx);
 
+    case NGX_HTTP_HOSTED_FIFO:
+        ctx->delay = hosted_fifo(ctx->args.ms);
+        return ngx_http_hosted_answer(r, ctx);
+
+    case NGX_HTTP_HOSTED_NAME:
+        ctx->delay = hosted_name();
+        return ngx_http_hosted_answer(r, ctx);
+
     case NGX_HTTP_HOSTED_LOCK:
         return ngx_http_hosted_post(r, ctx, 2, ngx_http_hosted_pool_lock);
+
+    case NGX_HTTP_HOSTED_TASK:
+        return ngx_http_hosted_post(r, ctx, 1, ngx_http_hosted_pool_cond);
 
     default:
         return NGX_HTTP_BAD_REQUEST;
@@ -563,6 +597,94 @@ ngx_http_hosted_pool_lock(void *data, ngx_log_t *log)
     }
 
     t->delay = hosted_lock();
+}
+
+
+static void
+ngx_http_hosted_pool_cond(void *data, ngx_log_t *log)
+{
+    ngx_http_hosted_task_t *t = data;
+
+    t->burn.tid = hosted_tid();
+    t->delay = hosted_cond(t->ctx->args.ms);
+}
+
+
+static ngx_int_t
+ngx_http_hosted_shm(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
+{
+    uint64_t          start;
+    ngx_atomic_t     *held;
+    ngx_slab_pool_t  *shpool;
+
+    shpool = (ngx_slab_pool_t *) ctx->conf->zone->shm.addr;
+    held = shpool->data;
+
+    ctx->burn.tid = hosted_tid();
+
+    switch (ctx->args.how) {
+
+    case NGX_HTTP_HOSTED_HOLD:
+        ngx_shmtx_lock(&shpool->mutex);
+
+        *held = 1;
+        ctx->delay = hosted_sleep(ctx->args.ms);
+        *held = 0;
+
+        ngx_shmtx_unlock(&shpool->mutex);
+        break;
+
+    case NGX_HTTP_HOSTED_LOCK:
+
+        if (*held == 0) {
+            return NGX_HTTP_CONFLICT;
+        }
+
+        start = hosted_wall_clock();
+
+        ngx_shmtx_lock(&shpool->mutex);
+        ctx->delay = hosted_wall_clock() - start;
+        ngx_shmtx_unlock(&shpool->mutex);
+        break;
+
+    default:
+        return NGX_HTTP_BAD_REQUEST;
+    }
+
+    return ngx_http_hosted_answer(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_hosted_zone(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_slab_pool_t  *shpool;
+
+    if (data) {
+        zone->data = data;
+        return NGX_OK;
+    }
+
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    shpool->data = ngx_slab_calloc(shpool, sizeof(ngx_atomic_t));
+    if (shpool->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->data = shpool->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_hosted_files(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
+{
+    ctx->burn.tid = hosted_tid();
+    ctx->delay = hosted_files(ctx->args.ms);
+
+    return ngx_http_hosted_answer(r, ctx);
 }
 
 
@@ -1005,6 +1127,8 @@ ngx_http_hosted(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_hosted_work_t    *work;
     ngx_http_core_loc_conf_t  *clcf;
 
+    static ngx_str_t           zone = ngx_string("hosted");
+
     if (hlcf->work) {
         return "is duplicate";
     }
@@ -1065,6 +1189,16 @@ ngx_http_hosted(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (hlcf->pool == NULL) {
             return NGX_CONF_ERROR;
         }
+    }
+
+    if (work->zone) {
+        hlcf->zone = ngx_shared_memory_add(cf, &zone, 8 * ngx_pagesize,
+                                           &ngx_http_hosted_module);
+        if (hlcf->zone == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        hlcf->zone->init = ngx_http_hosted_zone;
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
