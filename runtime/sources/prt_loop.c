@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "platform/prt_ticks.h"
+#include "sources/prt_block.h"
 #include "sources/prt_loop.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
@@ -70,13 +71,15 @@ void
 prt_loop_wait(void)
 {
     prt_loop_time = 0;
+
+    prt_block_pause();
 }
 
 
 void
 prt_loop_woken(void)
 {
-    prt_loop_time = 0;
+    prt_block_resume();
 }
 
 
