@@ -67,15 +67,20 @@ sub get_nginx {
                  map { (split /\s*\|\s*/)[1] // () }
                  split /\n/, sh('apt-cache madison nginx') // '';
 
+    # one of its own making has no source package
+
+    $installed = undef if !defined sh("dpkg-query -S '$installed'");
+
     my $why = '';
 
     for my $one ([ $version, $installed ], map { [ $_ ] } @others) {
         my ($version, $nginx) = @$one;
+        my @of = $nginx ? () : ('--package', 'nginx', '--version', $version);
 
         $nginx //= download($version) or next;
 
-        my ($code, $out) = run_command([ $tool, '--dir', $debug, '--package',
-            'nginx', '--version', $version, $nginx ], bound => BUILD_BOUND);
+        my ($code, $out) = run_command([ $tool, '--dir', $debug, @of, $nginx ],
+                                       bound => BUILD_BOUND);
 
         diag $out =~ s/^/  /mgr;
         $why = $out =~ s/\n.*//sr;
@@ -83,6 +88,10 @@ sub get_nginx {
         for my $file (map { place($_, $nginx) } $debug, '/usr/lib/debug') {
             return ($nginx, $file) if defined $code && $code == 0 && -f $file;
         }
+
+        # one rebuild is enough
+
+        last if $out =~ /: building /;
     }
 
     return (undef, $why);
@@ -186,41 +195,47 @@ sub total {
 
 # Without debug info.
 
-my %symbol = map { $_ => 1 } map { s/@.*//r } map { (split)[-1] }
-             split /\n/, sh("nm -D $binary");
+my ($p, @locations, $code, $out);
 
-my $p = profile_under_load();
-my @locations = of_nginx($p);
+SKIP: {
+    skip 'debug info is installed', 9 if -f place('/usr/lib/debug', $binary);
 
-is_deeply([ $p->problems ], [], 'stripped: well-formed');
-cmp_ok(total(@locations), '>', 1000, 'stripped: frames of nginx, '
-       . total(@locations));
+    my %symbol = map { $_ => 1 } map { s/@.*//r } map { (split)[-1] }
+                 split /\n/, sh("nm -D $binary");
 
-is_deeply([ sort grep { !$symbol{s/\@plt$//r} && !/^nginx\@0x[0-9a-f]+$/ }
-            map { @{ $_->{frames} } } @locations ],
-          [], 'stripped: names are of dynamic symbols, or stable');
+    $p = profile_under_load();
+    @locations = of_nginx($p);
 
-ok((grep { /^names: \d+ of \d+ are missing in \Q$binary\E: run tools\/ngx-debuginfo \Q$binary\E$/ }
-    $p->comments), 'stripped: the command that brings them')
-    or diag join "\n", $p->comments;
+    is_deeply([ $p->problems ], [], 'stripped: well-formed');
+    cmp_ok(total(@locations), '>', 1000, 'stripped: frames of nginx, '
+           . total(@locations));
 
-my $named = total(grep { $_->{frames}[0] !~ /^nginx\@/ } @locations);
-diag sprintf '  stripped: %.1f %% of %d frames of nginx have a name',
-     100 * $named / total(@locations), total(@locations);
+    is_deeply([ sort grep { !$symbol{s/\@plt$//r} && !/^nginx\@0x[0-9a-f]+$/ }
+                map { @{ $_->{frames} } } @locations ],
+              [], 'stripped: names are of dynamic symbols, or stable');
 
-# whichever worker answers, and whichever made the profile
+    ok((grep { /^names: \d+ of \d+ are missing in \Q$binary\E: run tools\/ngx-debuginfo \Q$binary\E$/ }
+        $p->comments), 'stripped: the command that brings them')
+        or diag join "\n", $p->comments;
 
-is(scalar(grep { $nginx->get('/debug/pprof/', token => 'secret')->{content}
-                 !~ m{<td>dynamic symbols</td>.*<code>tools/ngx-debuginfo \Q$binary\E</code>} }
-          1 .. 16), 0, 'stripped: the index tells so');
+    my $named = total(grep { $_->{frames}[0] !~ /^nginx\@/ } @locations);
+    diag sprintf '  stripped: %.1f %% of %d frames of nginx have a name',
+         100 * $named / total(@locations), total(@locations);
 
-my ($top, $code) = go_pprof('-top', "$dir/profile");
-my @rows = grep { /%\s+\S+$/ } split /\n/, $top;
+    # whichever worker answers, and whichever made the profile
 
-is($code, 0, 'stripped: go tool pprof -top');
-cmp_ok(scalar @rows, '>', 20, 'stripped: rows');
-is(scalar(grep { /\s(?:0x[0-9a-f]+|\S*@\?|<unknown>)$/ } @rows), 0,
-   'stripped: a name in each') or diag $top;
+    is(scalar(grep { $nginx->get('/debug/pprof/', token => 'secret')->{content}
+                     !~ m{<td>dynamic symbols</td>.*<code>tools/ngx-debuginfo \Q$binary\E</code>} }
+              1 .. 16), 0, 'stripped: the index tells so');
+
+    (my $top, $code) = go_pprof('-top', "$dir/profile");
+    my @rows = grep { /%\s+\S+$/ } split /\n/, $top;
+
+    is($code, 0, 'stripped: go tool pprof -top');
+    cmp_ok(scalar @rows, '>', 20, 'stripped: rows');
+    is(scalar(grep { /\s(?:0x[0-9a-f]+|\S*@\?|<unknown>)$/ } @rows), 0,
+       'stripped: a name in each') or diag $top;
+}
 
 
 # With it.
@@ -339,7 +354,6 @@ is(scalar(grep { @$_ > 1 } values %differ), 0, 'none is different from both');
 # 2000 addresses all over the program, and names of dynamic symbols beside
 # those of the debug info.
 
-my $out;
 ($code, $out) = run_command([ "$Pprof::Build/unit/dwarf_test" ], bound => 300,
     env => { PRT_TEST_OBJECT => $binary, PRT_TEST_OBJECT_DEBUG => $file,
              PRT_TEST_DEBUG_PATH => "$debug:/usr/lib/debug",

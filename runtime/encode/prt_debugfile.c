@@ -111,7 +111,10 @@ prt_debugfile_open_shared(const prt_debugfile_t *debug, prt_elf_t *file)
             break;
         }
 
-        if (rc == 0 || prt_elf_open_shared(file, path) != 0) {
+        if (rc == 0
+            || prt_debugfile_refused(debug, path)
+            || prt_elf_open_shared(file, path) != 0)
+        {
             continue;
         }
 
@@ -334,18 +337,25 @@ prt_debugfile_by_id(char *path, const char *dir, int len, const uint8_t *id,
 }
 
 
-/* True for a file that was read before, and did not belong to the object. */
+/*
+ * True for a file that was read before, and did not belong to the object; and
+ * for one that is too large for a worker to take in.
+ */
 
 static int
 prt_debugfile_refused(const prt_debugfile_t *debug, const char *path)
 {
     struct stat  st;
 
-    return debug->own
-           && stat(path, &st) == 0
-           && prt_debugproof_known(debug->proofs, debug->own->stamp,
-                                   prt_elf_stamp(&st))
-              == 0;
+    if (stat(path, &st) != 0) {
+        return 1;
+    }
+
+    return st.st_size > (off_t) PRT_DEBUGFILE_SIZE_MAX
+           || (debug->own
+               && prt_debugproof_known(debug->proofs, debug->own->stamp,
+                                       prt_elf_stamp(&st))
+                  == 0);
 }
 
 

@@ -20,6 +20,9 @@
 #include "encode/prt_elf.h"
 
 
+#define PRT_DEBUGFILE_SIZE_MAX   (256u * 1024 * 1024)   /* bytes; larger: not read */
+
+
 typedef struct {
     const char      *dirs;               /* separated by colons */
     const char      *path;               /* of the object */

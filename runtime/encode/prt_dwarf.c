@@ -10,7 +10,6 @@
 #include "encode/prt_dwarf_unit.h"
 
 
-#define PRT_DWARF_RANGES     4096        /* of one entry */
 #define PRT_DWARF_UNITS      1000000
 #define PRT_DWARF_OVERLAP    64
 
@@ -66,6 +65,7 @@ prt_dwarf_open(prt_elf_t *file, prt_elf_t *common)
         return NULL;
     }
 
+    dwarf->steps = PRT_DWARF_STEPS;
     dwarf->dwarf = dwarf_begin_elf(file->elf, DWARF_C_READ, NULL);
 
     if (dwarf->dwarf == NULL
@@ -413,12 +413,34 @@ prt_dwarf_add_range(prt_dwarf_ranges_t *ranges, uint64_t start, uint64_t end,
 
 
 void
+prt_dwarf_walk(prt_dwarf_t *dwarf)
+{
+    dwarf->entries = dwarf->steps < PRT_DWARF_ENTRIES ? dwarf->steps
+                                                      : PRT_DWARF_ENTRIES;
+}
+
+
+int
+prt_dwarf_step(prt_dwarf_t *dwarf)
+{
+    if (dwarf->entries == 0) {
+        return 0;
+    }
+
+    dwarf->entries--;
+    dwarf->steps--;
+
+    return 1;
+}
+
+
+void
 prt_dwarf_index(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit)
 {
     prt_dwarf_ranges_t  *functions;
 
     unit->indexed = 1;
-    dwarf->entries = PRT_DWARF_ENTRIES;
+    prt_dwarf_walk(dwarf);
 
     (void) prt_dwarf_functions(dwarf, unit, &unit->die, 0);
 
@@ -444,11 +466,9 @@ prt_dwarf_functions(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
          rc == 0;
          rc = dwarf_siblingof(&die, &die))
     {
-        if (dwarf->entries == 0) {
+        if (!prt_dwarf_step(dwarf)) {
             return -1;
         }
-
-        dwarf->entries--;
 
         switch (dwarf_tag(&die)) {
 

@@ -25,6 +25,8 @@ typedef struct {
 static uint64_t prt_dwarf_start(Dwarf_Die *die);
 static int prt_dwarf_scopes(prt_dwarf_t *dwarf, Dwarf_Die *parent,
     uint64_t vaddr, prt_dwarf_scopes_t *scopes, unsigned depth);
+static int prt_dwarf_inside(prt_dwarf_t *dwarf, Dwarf_Die *die,
+    uint64_t vaddr);
 static unsigned prt_dwarf_line(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit,
     uint64_t vaddr, prt_symbol_t *symbol);
 static void prt_dwarf_read_lines(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit);
@@ -87,9 +89,16 @@ prt_dwarf_lookup(prt_dwarf_t *dwarf, uint64_t vaddr, prt_symbol_t *out,
     start = prt_dwarf_start(&scopes.dies[0]);
 
     scopes.n = 1;
-    dwarf->entries = PRT_DWARF_ENTRIES;
+    prt_dwarf_walk(dwarf);
 
     (void) prt_dwarf_scopes(dwarf, &scopes.dies[0], vaddr, &scopes, 0);
+
+    /* With a walk cut short the line may be of a function inlined in there. */
+
+    if (dwarf->entries == 0) {
+        line.file = NULL;
+        line.line = 0;
+    }
 
     /* The place in an inlined function's caller is the place of the call. */
 
@@ -148,11 +157,9 @@ prt_dwarf_scopes(prt_dwarf_t *dwarf, Dwarf_Die *parent, uint64_t vaddr,
          rc == 0;
          rc = dwarf_siblingof(&die, &die))
     {
-        if (dwarf->entries == 0) {
+        if (!prt_dwarf_step(dwarf)) {
             return 0;
         }
-
-        dwarf->entries--;
 
         tag = dwarf_tag(&die);
 
@@ -165,7 +172,7 @@ prt_dwarf_scopes(prt_dwarf_t *dwarf, Dwarf_Die *parent, uint64_t vaddr,
             continue;
         }
 
-        inside = (dwarf_haspc(&die, vaddr) == 1);
+        inside = prt_dwarf_inside(dwarf, &die, vaddr);
 
         if (tag == DW_TAG_inlined_subroutine) {
 
@@ -190,6 +197,33 @@ prt_dwarf_scopes(prt_dwarf_t *dwarf, Dwarf_Die *parent, uint64_t vaddr,
         }
 
         if (prt_dwarf_scopes(dwarf, &die, vaddr, scopes, depth + 1)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* dwarf_haspc() with an end: hostile lists are long, and many share one. */
+
+static int
+prt_dwarf_inside(prt_dwarf_t *dwarf, Dwarf_Die *die, uint64_t vaddr)
+{
+    unsigned    n;
+    ptrdiff_t   offset;
+    Dwarf_Addr  base, start, end;
+
+    offset = 0;
+
+    for (n = 0; n < PRT_DWARF_RANGES && prt_dwarf_step(dwarf); n++) {
+
+        offset = dwarf_ranges(die, offset, &base, &start, &end);
+        if (offset <= 0) {
+            break;
+        }
+
+        if (vaddr >= start && vaddr < end) {
             return 1;
         }
     }

@@ -24,7 +24,9 @@
 /* What damaged or hostile debug info may cost us. */
 
 #define PRT_DWARF_DEPTH      64          /* of nested scopes */
-#define PRT_DWARF_ENTRIES    4000000     /* walked through for a unit or address */
+#define PRT_DWARF_ENTRIES    4000000     /* walked through for a unit or address ... */
+#define PRT_DWARF_STEPS      100000000   /* ... and for all, while it is open */
+#define PRT_DWARF_RANGES     4096        /* of one entry */
 #define PRT_DWARF_PROGRAMS   16          /* times that all lines are read */
 
 #define PRT_DWARF_LINES      (24u * 1024 * 1024)   /* bytes, then they are read anew */
@@ -76,9 +78,14 @@ struct prt_dwarf_s {
     size_t               aunits;
     prt_dwarf_ranges_t   ranges;
     size_t               grown;
-    unsigned             entries;        /* what may still be walked through */
+    unsigned             entries;        /* what may still be walked through ... */
+    unsigned             steps;          /* ... and of all */
 };
 
+
+/* Begins a walk; then 1 for each step that may be taken, 0 at the end. */
+void prt_dwarf_walk(prt_dwarf_t *dwarf);
+int prt_dwarf_step(prt_dwarf_t *dwarf);
 
 /* Finds the unit's functions, when the first address falls into it. */
 void prt_dwarf_index(prt_dwarf_t *dwarf, prt_dwarf_unit_t *unit);

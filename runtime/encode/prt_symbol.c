@@ -13,21 +13,19 @@
 #include "encode/prt_pages.h"
 #include "encode/prt_symbol.h"
 #include "encode/prt_symbol_object.h"
+#include "encode/prt_texts.h"
 
 
 #define PRT_SYMBOLS_CHECK      (2ull * 1000000000)       /* ns between looks at files */
 #define PRT_SYMBOLS_REFUSED    (600ull * 1000000000)     /* ns until asked for again */
 #define PRT_SYMBOLS_OBJECTS    512
-#define PRT_SYMBOLS_STRINGS    1024
 #define PRT_SYMBOLS_LIMIT_EACH 256                       /* look-ups */
 
 
 struct prt_symbols_s {
     prt_symbol_object_t  *objects;       /* the last used first */
     size_t                nobjects;
-    const char          **strings;       /* hash table; outlive their files */
-    size_t                nstrings;
-    size_t                astrings;      /* a power of two */
+    prt_texts_t           texts;         /* outlive their files */
     prt_pages_t           pages;         /* the texts, and the objects */
     prt_ballast_t         ballast;
     char                 *dirs;
@@ -51,9 +49,6 @@ static unsigned prt_symbols_name(prt_symbols_t *symbols,
 static void prt_symbols_limit(prt_symbols_t *symbols,
     prt_symbol_object_t *current);
 static void prt_symbols_forget(prt_symbols_t *symbols);
-static const char *prt_symbols_string(prt_symbols_t *symbols, const char *s);
-static int prt_symbols_grow(prt_symbols_t *symbols);
-static size_t prt_symbols_place(const prt_symbols_t *symbols, const char *s);
 static uint64_t prt_symbols_now(void);
 
 
@@ -366,13 +361,15 @@ prt_symbols_name(prt_symbols_t *symbols, prt_symbol_object_t *object,
 
     for (i = 0; i < n; i++) {
 
-        found[i].name = prt_symbols_string(symbols, found[i].name);
+        found[i].name = prt_texts_keep(&symbols->texts, found[i].name,
+                                       &symbols->pages);
         if (found[i].name == NULL) {
             return 0;
         }
 
         if (found[i].file) {
-            found[i].file = prt_symbols_string(symbols, found[i].file);
+            found[i].file = prt_texts_keep(&symbols->texts, found[i].file,
+                                           &symbols->pages);
             if (found[i].file == NULL) {
                 return 0;
             }
@@ -431,7 +428,7 @@ prt_symbols_memory(prt_symbols_t *symbols)
     size_t                size;
     prt_symbol_object_t  *object;
 
-    size = symbols->pages.size + symbols->astrings * sizeof(char *);
+    size = symbols->pages.size + prt_texts_memory(&symbols->texts);
 
     for (object = symbols->objects; object; object = object->next) {
         size += prt_symbol_object_results(object)
@@ -476,12 +473,8 @@ prt_symbols_forget(prt_symbols_t *symbols)
     symbols->objects = NULL;
     symbols->nobjects = 0;
 
-    prt_pages_drop(symbols->strings, symbols->astrings * sizeof(char *));
+    prt_texts_free(&symbols->texts);
     prt_pages_free(&symbols->pages);
-
-    symbols->strings = NULL;
-    symbols->nstrings = 0;
-    symbols->astrings = 0;
 }
 
 
@@ -564,96 +557,6 @@ prt_symbols_fetch_missing(prt_symbols_t *symbols, uint64_t timeout,
     }
 
     return n;
-}
-
-
-static const char *
-prt_symbols_string(prt_symbols_t *symbols, const char *s)
-{
-    char    *copy;
-    size_t   i, size;
-
-    if (symbols->nstrings * 2 >= symbols->astrings
-        && prt_symbols_grow(symbols) != 0)
-    {
-        return NULL;
-    }
-
-    i = prt_symbols_place(symbols, s);
-
-    if (symbols->strings[i]) {
-        return symbols->strings[i];
-    }
-
-    size = strlen(s) + 1;
-
-    copy = prt_pages_alloc(&symbols->pages, size);
-    if (copy == NULL) {
-        return NULL;
-    }
-
-    memcpy(copy, s, size);
-
-    symbols->strings[i] = copy;
-    symbols->nstrings++;
-
-    return copy;
-}
-
-
-static int
-prt_symbols_grow(prt_symbols_t *symbols)
-{
-    size_t        i, n, size;
-    const char  **old;
-
-    old = symbols->strings;
-    n = symbols->astrings;
-    size = n ? n * 2 : PRT_SYMBOLS_STRINGS;
-
-    symbols->strings = prt_pages_grow(NULL, 0, size * sizeof(char *));
-    if (symbols->strings == NULL) {
-        symbols->strings = old;
-        return -1;
-    }
-
-    symbols->astrings = size;
-
-    for (i = 0; i < n; i++) {
-        if (old[i]) {
-            symbols->strings[prt_symbols_place(symbols, old[i])] = old[i];
-        }
-    }
-
-    prt_pages_drop(old, n * sizeof(char *));
-
-    return 0;
-}
-
-
-/* The string's place, or the empty one where it belongs. */
-
-static size_t
-prt_symbols_place(const prt_symbols_t *symbols, const char *s)
-{
-    size_t       i, mask;
-    uint64_t     hash;
-    const char  *p;
-
-    hash = 0xcbf29ce484222325;
-
-    for (p = s; *p; p++) {
-        hash = (hash ^ (uint8_t) *p) * 0x100000001b3;
-    }
-
-    mask = symbols->astrings - 1;
-    i = (size_t) (hash ^ hash >> 32) & mask;
-
-    while (symbols->strings[i] && strcmp(symbols->strings[i], s) != 0) {
-        i = (i + 1) & mask;
-    }
-
-    return i;
 }
 
 

@@ -278,6 +278,31 @@ test_build_id(void **state)
 }
 
 
+/* A debug file that a worker cannot take in is none. */
+
+static void
+test_too_large(void **state)
+{
+    prt_image_t     image;
+    prt_symbol_t    found[PRT_SYMBOL_INLINES];
+    prt_symbols_t  *symbols;
+
+    (void) state;
+
+    assert_int_equal(elf_image(&image, in("stripped"), BASE), 0);
+    assert_int_equal(shell("cd %s && cp program.debug large"
+                           " && truncate -s 300M large", dir), 0);
+    install(&image, in("large"), "large.debug");
+
+    symbols = create(in("large.debug"));
+    assert_int_equal(lookup_outer(symbols, &image, found), 1);
+    assert_unnamed(found);
+    prt_symbols_destroy(symbols);
+
+    assert_int_equal(shell("rm -rf %s/large %s/large.debug", dir, dir), 0);
+}
+
+
 static void
 test_debuglink(void **state)
 {
@@ -1625,6 +1650,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_build_id),
+        cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_debuglink),
         cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_deleted_program),
