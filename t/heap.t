@@ -13,6 +13,7 @@ use PprofTest;
 use Test::More;
 
 my $rate = 4096;
+my $small = 1_000_000;        # blocks of 64 bytes: fewer would be too few samples
 my %config = (config => q{
     location /debug/pprof { pprof auto; }
     location /alloc { hosted alloc library=$LATER; }
@@ -56,7 +57,7 @@ sub amounts {
 
 my $nginx = start("pprof_heap_rate $rate; pprof_memory 64m;");
 
-$nginx->get('/alloc?how=keep&size=64&count=200000');
+$nginx->get("/alloc?how=keep&size=64&count=$small");
 $nginx->get('/alloc?how=free&size=128&count=400000');
 
 my $p = $nginx->profile('/debug/pprof/heap');
@@ -70,8 +71,8 @@ is("$p->{period_type}{type}/$p->{period_type}{unit}", 'space/bytes',
 ok((grep { /^memory: sampled once in $rate bytes on average/ } $p->comments),
    'heap: comments');
 
-amounts($p, 'hosted_alloc_keep', 'small, held', 200000, 64 * 200000, 200000,
-        64 * 200000);
+amounts($p, 'hosted_alloc_keep', 'small, held', $small, 64 * $small, $small,
+        64 * $small);
 amounts($p, 'hosted_alloc_free', 'churn', 400000, 128 * 400000, 0, 0);
 
 # 4 KiB and 1 MiB each for itself, as a difference
@@ -89,7 +90,8 @@ for my $case ([ 4096, 10000 ], [ 1048576, 20 ]) {
         for 0 .. 3;
 }
 
-my @held = (200000 + 10000 + 20, 64 * 200000 + 4096 * 10000 + 1048576 * 20);
+my @held = ($small + 10000 + 20,
+            64 * $small + 4096 * 10000 + 1048576 * 20);
 amounts($nginx->profile('/debug/pprof/allocs'), 'hosted_alloc_keep', 'mixed',
         @held, @held);
 
@@ -154,7 +156,7 @@ kinds(1);
 
 $nginx->hosted('/alloc?how=drop');
 kinds(0);
-$nginx->get('/alloc?how=keep&size=64&count=200000');
+$nginx->get("/alloc?how=keep&size=64&count=$small");
 $nginx->get('/alloc?how=keep&size=4096&count=10000');
 $nginx->get('/alloc?how=keep&size=1048576&count=20');
 amounts($nginx->profile('/debug/pprof/heap'), 'hosted_alloc_keep', 'again',
@@ -163,10 +165,21 @@ amounts($nginx->profile('/debug/pprof/heap'), 'hosted_alloc_keep', 'again',
 
 # A window is the difference, also of what goes.
 
-my $job = $nginx->background('/debug/pprof/heap?seconds=1.5');
-select undef, undef, undef, 0.5;
+# requests that the worker serves at the moment, this one among them
+
+sub serving {
+    my ($row) = $nginx->get('/debug/pprof/')->{content}
+                =~ m{<h2>Workers</h2>.*?</tr>\n<tr>(.*?)</tr>}s;
+    my @cells = $row =~ m{<td class="n">(.*?)</td>}g;
+
+    return $cells[7];
+}
+
+my $job = $nginx->background('/debug/pprof/heap?seconds=5');
+ok(wait_for(sub { serving() == 2 }, 20), 'window: open');
 $nginx->get('/alloc?how=drop');
 $nginx->get('/alloc?how=free&size=4096&count=10000');
+ok(!$job->done, 'window: still open');
 my $res = $job->result;
 
 is($res->{status}, 200, 'window: status');
@@ -209,6 +222,35 @@ $nginx->get('/alloc?how=drop');
 my @after = values_of($nginx->profile('/debug/pprof/allocs'), 'hosted_alloc_keep');
 is_deeply([ @after[0, 1] ], [ @before[0, 1] ], 'allocated stays');
 is_deeply([ @after[2, 3] ], [ 0, 0 ], 'in use goes');
+
+
+# As a scraper has it: no row of what was allocated ever falls.
+
+my (%seen, @fell);
+
+my $churn = $nginx->load('/alloc?how=free&size=700&count=500', seconds => 60,
+                         connections => 2);
+
+for (1 .. 10) {
+    my $scraped = $nginx->profile('/debug/pprof/allocs');
+
+    for my $row (@{ $scraped->samples }) {
+        my $key = join ' ', map({ sprintf '%x', $scraped->location($_)->{address} }
+                                @{ $row->{locations} }),
+                  map { "$_=$row->{labels}{$_}" } sort keys %{ $row->{labels} };
+
+        push @fell, $key if grep { $row->{values}[$_] < ($seen{$key}[$_] // 0) } 0, 1;
+        $seen{$key} = $row->{values};
+    }
+
+    $nginx->get('/alloc?how=keep&size=500&count=100');
+    $nginx->get('/alloc?how=drop');
+}
+
+$churn->stop(graceful => 0);
+
+is_deeply(\@fell, [], 'scraped: nothing that was allocated falls');
+cmp_ok(scalar keys %seen, '>', 3, 'scraped: rows');
 
 
 # gc=1 gives memory back to the system.

@@ -62,7 +62,7 @@ for my $library (qw( libjemalloc.so.2 libtcmalloc.so.4 )) {
 
         # every kind of allocation
 
-        for my $unit (qw( heap heap_mmap )) {
+        for my $unit (qw( heap heap_mmap heap_loss )) {
             my ($code, $out) = run_command([ "$units/${unit}_test" ],
                 bound => 300, env => { LD_PRELOAD => $path,
                                        TEST_HEAP_SECONDS => 1 });

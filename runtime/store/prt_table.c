@@ -77,9 +77,11 @@ prt_table_add(prt_table_t *table, uint32_t stack, uint32_t labels,
 
     counters = prt_table_at(table, row) + 1;
 
+    /* in the order that prt_table_copy() tells of */
+
     for (i = 0; i < table->ncounters; i++) {
         atomic_fetch_add_explicit(&counters[i], values[i],
-                                  memory_order_relaxed);
+                                  memory_order_release);
     }
 }
 
@@ -200,6 +202,11 @@ prt_table_key(const prt_table_t *table, uint32_t i, uint32_t *stack,
 }
 
 
+/*
+ * A row's last counter is read first: where a later one counts the end of what
+ * an earlier one has counted, as free() does, none has ended that had not begun.
+ */
+
 void
 prt_table_copy(const prt_table_t *table, uint64_t *counters, uint32_t n)
 {
@@ -209,8 +216,10 @@ prt_table_copy(const prt_table_t *table, uint64_t *counters, uint32_t n)
     for (i = 0; i < n; i++) {
         row = prt_table_at(table, i) + 1;
 
-        for (k = 0; k < table->ncounters; k++) {
-            *counters++ = atomic_load_explicit(&row[k], memory_order_relaxed);
+        for (k = table->ncounters; k-- > 0; /* void */) {
+            counters[k] = atomic_load_explicit(&row[k], memory_order_acquire);
         }
+
+        counters += table->ncounters;
     }
 }
