@@ -162,6 +162,11 @@ $(BUILD)/bench_unwind: tools/bench_unwind.c $(OBJS)
 $(BUILD)/bench_heap: tools/bench_heap.c $(BUILD)/libpprofrt.so
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -Wl,-z,now -o $@ $< -ldl
 
+# calls that could block; in the same way
+
+$(BUILD)/bench_block: tools/bench_block.c $(BUILD)/libpprofrt.so
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -Wl,-z,now -o $@ $< -ldl
+
 # names: their time and memory
 
 $(BUILD)/bench_symbols: tools/bench_symbols.c t/unit/elf_image.h $(OBJS)
