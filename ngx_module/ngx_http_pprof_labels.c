@@ -42,7 +42,6 @@ typedef struct {
 
 
 static void ngx_http_pprof_labels_begin(ngx_event_t *ev);
-static void ngx_http_pprof_labels_end(void);
 static ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
 static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
     ngx_uint_t phase);
@@ -56,7 +55,19 @@ static ngx_http_upstream_srv_conf_t *ngx_http_pprof_labels_peer(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_engine(ngx_cycle_t *cycle);
 
-static ngx_int_t ngx_http_pprof_labels_checker(ngx_http_request_t *r,
+static ngx_int_t ngx_http_pprof_post_read(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_rewrite(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_preaccess(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_access(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_precontent(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_content(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph);
 static ngx_int_t ngx_http_pprof_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_header_filter(ngx_http_request_t *r);
@@ -76,6 +87,22 @@ static ngx_str_t  ngx_http_pprof_phase_names[] = {
     ngx_string("precontent"),
     ngx_string("content"),
     ngx_string("log")
+};
+
+
+/* what the engine calls first in each of them */
+
+static ngx_http_phase_handler_pt  ngx_http_pprof_enter[] = {
+    ngx_http_pprof_post_read,
+    ngx_http_pprof_server_rewrite,
+    NULL,
+    ngx_http_pprof_rewrite,
+    NULL,
+    ngx_http_pprof_preaccess,
+    ngx_http_pprof_access,
+    NULL,
+    ngx_http_pprof_precontent,
+    ngx_http_pprof_content
 };
 
 
@@ -121,7 +148,6 @@ static ngx_http_pprof_set_t             *ngx_http_pprof_set =
 static ngx_uint_t                        ngx_http_pprof_labels_on;
 
 /* of the engine's handlers: the phase of each, and each phase's own checker */
-static ngx_http_phase_handler_t         *ngx_http_pprof_engine;
 static u_char                           *ngx_http_pprof_engine_phases;
 static ngx_uint_t                        ngx_http_pprof_engine_n;
 static ngx_http_phase_handler_pt         ngx_http_pprof_checkers
@@ -222,8 +248,7 @@ ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
 
     ngx_http_pprof_labels_on = 1;
 
-    ngx_pprof_loop_init(ngx_http_pprof_labels_begin,
-                        ngx_http_pprof_labels_end);
+    ngx_pprof_loop_init(ngx_http_pprof_labels_begin);
 
     return NGX_OK;
 }
@@ -274,19 +299,14 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 
     ph = cmcf->phase_engine.handlers;
 
-    ngx_http_pprof_engine = ph;
     ngx_http_pprof_engine_phases = p;
     ngx_http_pprof_engine_n = n;
 
     for (i = 0; i < NGX_HTTP_LOG_PHASE; i++) {
 
-        if (counts[i] != 0
-            && i != NGX_HTTP_FIND_CONFIG_PHASE
-            && i != NGX_HTTP_POST_REWRITE_PHASE
-            && i != NGX_HTTP_POST_ACCESS_PHASE)
-        {
+        if (counts[i] != 0 && ngx_http_pprof_enter[i]) {
             ngx_http_pprof_checkers[i] = ph->checker;
-            ph->checker = ngx_http_pprof_labels_checker;
+            ph->checker = ngx_http_pprof_enter[i];
         }
 
         ngx_memset(p, (int) i, counts[i]);
@@ -306,16 +326,7 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev)
 
     r = ngx_http_pprof_labels_request(ev);
 
-    if (r) {
-        prt_labels = ngx_http_pprof_labels_of(r);
-    }
-}
-
-
-static void
-ngx_http_pprof_labels_end(void)
-{
-    prt_labels = 0;
+    prt_labels = r ? ngx_http_pprof_labels_of(r) : 0;
 }
 
 
@@ -527,27 +538,72 @@ ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
 }
 
 
-static ngx_int_t
-ngx_http_pprof_labels_checker(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph)
+static ngx_inline ngx_int_t
+ngx_http_pprof_labels_enter(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph, ngx_uint_t phase)
 {
-    ngx_uint_t         phase;
-    ngx_connection_t  *c;
-
-    phase = ngx_http_pprof_engine_phases[ph - ngx_http_pprof_engine];
-
     prt_labels = ngx_http_pprof_labels_in(r, phase);
 
-    if (ngx_http_pprof_client_handler == NULL) {
-        c = r->connection;
+    return ngx_http_pprof_checkers[phase](r, ph);
+}
 
-        if (c->data == r) {
-            ngx_http_pprof_client_handler = c->read->handler;
-            ngx_http_pprof_log_error = c->log->handler;
-        }
+
+static ngx_int_t
+ngx_http_pprof_post_read(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_POST_READ_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (ngx_http_pprof_client_handler == NULL && c->data == r) {
+        ngx_http_pprof_client_handler = c->read->handler;
+        ngx_http_pprof_log_error = c->log->handler;
     }
 
-    return ngx_http_pprof_checkers[phase](r, ph);
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_SERVER_REWRITE_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_rewrite(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_REWRITE_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_preaccess(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_PREACCESS_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_access(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_ACCESS_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_precontent(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_PRECONTENT_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_content(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_CONTENT_PHASE);
 }
 
 

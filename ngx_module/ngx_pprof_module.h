@@ -23,10 +23,10 @@ ngx_uint_t ngx_pprof_running(const char **reason);
 
 
 /*
- * Observes the event loop of this process.  "begin" is called before an
- * event's handler; "end" after it, when the event may be gone.
+ * Observes the event loop of this process.  "begin" is called before each
+ * event's handler, and sets the labels.
  */
-void ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev), void (*end)(void));
+void ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev));
 
 
 extern ngx_module_t  ngx_pprof_module;

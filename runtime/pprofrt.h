@@ -109,7 +109,7 @@ typedef struct {
     int                    heap_mmap;
 
     /*
-     * An event of the loop (prt_loop_begin()) that takes longer, in ns, is a
+     * An event of the loop (prt_loop_event()) that takes longer, in ns, is a
      * stall; 0: default; PRT_STALL_OFF: none is.
      */
     uint64_t               stall_threshold;
@@ -120,6 +120,13 @@ typedef struct {
      * 0: default; PRT_BLOCK_OFF: no such profiles, and no hooks for them.
      */
     uint64_t               block_rate;
+
+    /*
+     * 1: calls on sockets that the main program itself makes never block, and
+     * need no look at the clock; nor does its wait for events, if it has an
+     * event loop that says so (prt_loop_wait()).
+     */
+    int                    nonblocking;
 
     /*
      * Directories of debug files, separated by colons; NULL: /usr/lib/debug.
@@ -206,17 +213,17 @@ PRT_EXPORT extern __thread uint32_t prt_labels
 
 
 /*
- * event loop: that of the control thread.  What it does between begin and end
- * is an event; "handler" is the function that is called for it.  An event that
- * takes too long is a stall.  Control thread only.
+ * event loop: that of the control thread.  What it does from prt_loop_event() to
+ * the next one, or to prt_loop_wait(), is an event; "handler" is the function
+ * that is called for it.  An event that takes too long is a stall.  Control
+ * thread only.
  */
 
-/* The loop is about to wait for events, and has come back with some. */
+PRT_EXPORT void prt_loop_event(const void *handler);
+
+/* The loop is about to wait for events, and has come back. */
 PRT_EXPORT void prt_loop_wait(void);
 PRT_EXPORT void prt_loop_woken(void);
-
-PRT_EXPORT void prt_loop_begin(const void *handler);
-PRT_EXPORT void prt_loop_end(void);
 
 
 /* profiles */

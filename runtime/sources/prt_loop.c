@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * An event costs one look at the clock: where one ends the next begins.
+ * An event costs one look at the clock: where one ends the next begins.  So what
+ * is between them counts for the one before.
  */
 
 
@@ -27,7 +28,8 @@ static void prt_loop_keep(uint64_t begin, uint64_t end)
 
 /* of the control thread */
 static unsigned            prt_loop_on;
-static uint64_t            prt_loop_time;  /* when the last event ended; 0: long ago */
+static uint64_t            prt_loop_begin; /* of the event, in ticks; 0: none is */
+static uint64_t            prt_loop_time;  /* when the last wait began, or ended */
 static uint64_t            prt_loop_limit; /* ticks */
 static const void         *prt_loop_handler;
 
@@ -45,7 +47,8 @@ void
 prt_loop_start(uint64_t threshold)
 {
     prt_loop_limit = threshold ? prt_ticks_of(threshold) : UINT64_MAX;
-    prt_loop_time = 0;
+    prt_loop_begin = 0;
+    prt_loop_time = prt_ticks();
     prt_loop_tid = (pid_t) syscall(SYS_gettid);
     prt_loop_bounds = prt_thread_stack;
     prt_loop_label = &prt_labels;
@@ -68,41 +71,7 @@ prt_loop_stop(void)
 
 
 void
-prt_loop_wait(void)
-{
-    prt_loop_time = 0;
-
-    prt_block_pause();
-}
-
-
-void
-prt_loop_woken(void)
-{
-    prt_block_resume();
-}
-
-
-void
-prt_loop_begin(const void *handler)
-{
-    uint64_t  now;
-
-    if (!prt_loop_on) {
-        return;
-    }
-
-    now = prt_loop_time ? prt_loop_time : prt_ticks();
-
-    prt_loop_handler = handler;
-
-    atomic_store_explicit(&prt_slot.head->loop_begin, now,
-                          memory_order_relaxed);
-}
-
-
-void
-prt_loop_end(void)
+prt_loop_event(const void *handler)
 {
     uint64_t  now, begin;
 
@@ -110,20 +79,70 @@ prt_loop_end(void)
         return;
     }
 
-    now = prt_ticks();
-    begin = atomic_load_explicit(&prt_slot.head->loop_begin,
-                                 memory_order_relaxed);
+    begin = prt_loop_begin;
 
-    prt_loop_time = now;
+    /* the first one after a wait begins with it */
 
-    /* what is kept has to be seen by who finds that the event is over */
+    now = begin ? prt_ticks() : prt_loop_time;
 
-    if (now - begin >= prt_loop_limit) {
+    if (begin && now - begin >= prt_loop_limit) {
         prt_loop_keep(begin, now);
     }
 
-    atomic_store_explicit(&prt_slot.head->loop_begin, 0,
+    prt_loop_handler = handler;
+    prt_loop_begin = now;
+
+    atomic_store_explicit(&prt_slot.head->loop_begin, now,
                           memory_order_release);
+}
+
+
+void
+prt_loop_wait(void)
+{
+    uint64_t  now;
+
+    prt_block_pause();
+
+    if (!prt_loop_on) {
+        return;
+    }
+
+    now = prt_ticks();
+
+    if (prt_loop_begin) {
+
+        /* what is kept has to be seen by who finds that the event is over */
+
+        if (now - prt_loop_begin >= prt_loop_limit) {
+            prt_loop_keep(prt_loop_begin, now);
+        }
+
+        atomic_store_explicit(&prt_slot.head->loop_begin, 0,
+                              memory_order_release);
+        prt_loop_begin = 0;
+    }
+
+    prt_loop_time = now;
+}
+
+
+void
+prt_loop_woken(void)
+{
+    uint64_t  now;
+
+    prt_block_resume();
+
+    if (!prt_loop_on) {
+        return;
+    }
+
+    now = prt_ticks();
+
+    prt_block_waited(now - prt_loop_time);
+
+    prt_loop_time = now;
 }
 
 
@@ -157,7 +176,7 @@ prt_loop_keep(uint64_t begin, uint64_t end)
 
 
 uint64_t
-prt_loop_event(void)
+prt_loop_since(void)
 {
     return atomic_load_explicit(&prt_slot.head->loop_begin,
                                 memory_order_acquire);
