@@ -142,21 +142,26 @@ static ngx_http_upstream_srv_conf_t      ngx_http_pprof_variable = {
 
 static ngx_http_pprof_set_t              ngx_http_pprof_sets
                                              [NGX_HTTP_PPROF_SETS];
-static ngx_http_pprof_set_t             *ngx_http_pprof_set =
-                                             &ngx_http_pprof_sets[0];
 
-static ngx_uint_t                        ngx_http_pprof_labels_on;
+/* What each request needs, together: it has left the caches since the last one. */
 
-/* of the engine's handlers: the phase of each, and each phase's own checker */
-static u_char                           *ngx_http_pprof_engine_phases;
-static ngx_uint_t                        ngx_http_pprof_engine_n;
-static ngx_http_phase_handler_pt         ngx_http_pprof_checkers
-                                             [NGX_HTTP_PPROF_PHASES];
+static struct {
+    ngx_http_pprof_set_t                *set;      /* the last */
 
-/* handlers that take their connection's data for a request, once they were met */
-static ngx_event_handler_pt              ngx_http_pprof_client_handler;
-static ngx_event_handler_pt              ngx_http_pprof_upstream_handler;
-static ngx_log_handler_pt                ngx_http_pprof_log_error;
+    /* of the engine's handlers: the phase of each, and each phase's checker */
+    u_char                              *phases;
+    ngx_uint_t                           nphases;
+    ngx_http_phase_handler_pt            checkers[NGX_HTTP_PPROF_PHASES];
+
+    /* handlers that take their connection's data for a request, once met */
+    ngx_event_handler_pt                 client;
+    ngx_event_handler_pt                 upstream;
+    ngx_log_handler_pt                   log_error;
+
+    ngx_uint_t                           on;
+} ngx_http_pprof_labels __attribute__((aligned(64))) = {
+    .set = &ngx_http_pprof_sets[0]
+};
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
@@ -172,7 +177,7 @@ ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
 {
     ngx_http_pprof_set_t  *set;
 
-    set = ngx_http_pprof_set;
+    set = ngx_http_pprof_labels.set;
 
     if (set->loc_conf == r->loc_conf
         && set->srv_conf == r->srv_conf
@@ -193,8 +198,8 @@ ngx_http_pprof_labels_of(ngx_http_request_t *r)
 {
     ngx_uint_t  phase;
 
-    if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n) {
-        phase = ngx_http_pprof_engine_phases[r->phase_handler];
+    if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_labels.nphases) {
+        phase = ngx_http_pprof_labels.phases[r->phase_handler];
 
     } else {
         phase = NGX_HTTP_CONTENT_PHASE;
@@ -246,7 +251,7 @@ ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    ngx_http_pprof_labels_on = 1;
+    ngx_http_pprof_labels.on = 1;
 
     ngx_pprof_loop_init(ngx_http_pprof_labels_begin);
 
@@ -299,13 +304,13 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 
     ph = cmcf->phase_engine.handlers;
 
-    ngx_http_pprof_engine_phases = p;
-    ngx_http_pprof_engine_n = n;
+    ngx_http_pprof_labels.phases = p;
+    ngx_http_pprof_labels.nphases = n;
 
     for (i = 0; i < NGX_HTTP_LOG_PHASE; i++) {
 
         if (counts[i] != 0 && ngx_http_pprof_enter[i]) {
-            ngx_http_pprof_checkers[i] = ph->checker;
+            ngx_http_pprof_labels.checkers[i] = ph->checker;
             ph->checker = ngx_http_pprof_enter[i];
         }
 
@@ -343,8 +348,8 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
     c = ev->data;
 
-    if (ev->handler == ngx_http_pprof_client_handler
-        || ev->handler == ngx_http_pprof_upstream_handler)
+    if (ev->handler == ngx_http_pprof_labels.client
+        || ev->handler == ngx_http_pprof_labels.upstream)
     {
         return ev->handler ? c->data : NULL;
     }
@@ -359,8 +364,8 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
     if (c->fd == (ngx_socket_t) -1
         || c->log == NULL
-        || c->log->handler != ngx_http_pprof_log_error
-        || ngx_http_pprof_log_error == NULL)
+        || c->log->handler != ngx_http_pprof_labels.log_error
+        || ngx_http_pprof_labels.log_error == NULL)
     {
         return NULL;
     }
@@ -380,7 +385,7 @@ ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
     ngx_http_pprof_set_t          *set;
     ngx_http_upstream_srv_conf_t  *uscf;
 
-    if (!ngx_http_pprof_labels_on) {
+    if (!ngx_http_pprof_labels.on) {
         return 0;
     }
 
@@ -405,14 +410,14 @@ ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
         set->method = r->method;
     }
 
-    ngx_http_pprof_set = set;
+    ngx_http_pprof_labels.set = set;
 
     if (set->labels[phase] == 0) {
         set->labels[phase] = ngx_http_pprof_labels_make(r, set, phase);
 
         /* without room for one there is none for others */
 
-        ngx_http_pprof_labels_on = set->labels[phase] != 0;
+        ngx_http_pprof_labels.on = set->labels[phase] != 0;
     }
 
     return set->labels[phase];
@@ -544,7 +549,7 @@ ngx_http_pprof_labels_enter(ngx_http_request_t *r,
 {
     prt_labels = ngx_http_pprof_labels_in(r, phase);
 
-    return ngx_http_pprof_checkers[phase](r, ph);
+    return ngx_http_pprof_labels.checkers[phase](r, ph);
 }
 
 
@@ -563,9 +568,9 @@ ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
 
     c = r->connection;
 
-    if (ngx_http_pprof_client_handler == NULL && c->data == r) {
-        ngx_http_pprof_client_handler = c->read->handler;
-        ngx_http_pprof_log_error = c->log->handler;
+    if (ngx_http_pprof_labels.client == NULL && c->data == r) {
+        ngx_http_pprof_labels.client = c->read->handler;
+        ngx_http_pprof_labels.log_error = c->log->handler;
     }
 
     return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_SERVER_REWRITE_PHASE);
@@ -621,11 +626,11 @@ ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
 {
     ngx_connection_t  *c;
 
-    if (ngx_http_pprof_upstream_handler == NULL && r->upstream) {
+    if (ngx_http_pprof_labels.upstream == NULL && r->upstream) {
         c = r->upstream->peer.connection;
 
         if (c && c->data == r) {
-            ngx_http_pprof_upstream_handler = c->read->handler;
+            ngx_http_pprof_labels.upstream = c->read->handler;
         }
     }
 

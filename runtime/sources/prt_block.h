@@ -46,7 +46,7 @@
 
 
 #define PRT_BLOCK_MIN     20000            /* ns */
-#define PRT_BLOCK_LOOK    100000           /* ns */
+#define PRT_BLOCK_LOOK    500000           /* ns */
 #define PRT_BLOCK_WAITED  4000             /* ns; a sleep takes longer */
 
 
