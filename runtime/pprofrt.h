@@ -122,9 +122,12 @@ typedef struct {
     uint64_t               block_rate;
 
     /*
-     * 1: calls on sockets that the main program itself makes never block, and
-     * need no look at the clock; nor does its wait for events, if it has an
-     * event loop that says so (prt_loop_wait()).
+     * 1: the main program is an event loop.  Its own calls on sockets never
+     * block and need no look at the clock, nor does its wait for events, of
+     * which it tells by prt_loop_wait().  And no thread of the process is ever
+     * cancelled by pthread_cancel() in a call that the main program makes: these
+     * need not be cancellation points, which makes them cheaper than without
+     * the profiler.
      */
     int                    nonblocking;
 

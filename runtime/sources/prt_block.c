@@ -103,8 +103,8 @@ prt_block_start(unsigned table, char error[PRT_ERROR_LEN])
                    ? prt_block_locks[i].hook : prt_block_timed_hooks[i];
     }
 
-    if (prt_hooks_install(prt_block_call_hooks, prt_block_ncall_hooks) < 0
-        || prt_block_install_sockets() < 0
+    if (prt_block_install_sockets() < 0
+        || prt_hooks_install(prt_block_call_hooks, prt_block_ncall_hooks) < 0
         || prt_hooks_install(locks, PRT_BLOCK_LOCKS) < 0)
     {
         snprintf(error, PRT_ERROR_LEN, "no memory for the blocking hooks");
@@ -118,11 +118,17 @@ prt_block_start(unsigned table, char error[PRT_ERROR_LEN])
 static int
 prt_block_install_sockets(void)
 {
-    return prt_block_nonblocking
-           ? prt_hooks_install_outside(prt_block_socket_hooks,
-                                       prt_block_nsocket_hooks)
-           : prt_hooks_install(prt_block_socket_hooks,
-                               prt_block_nsocket_hooks);
+    if (!prt_block_nonblocking) {
+        return prt_hooks_install(prt_block_socket_hooks,
+                                 prt_block_nsocket_hooks);
+    }
+
+    if (prt_block_install_main() < 0) {
+        return -1;
+    }
+
+    return prt_hooks_install_outside(prt_block_socket_hooks,
+                                     prt_block_nsocket_hooks);
 }
 
 

@@ -106,6 +106,12 @@ extern const unsigned    prt_block_ncall_hooks;
 extern const prt_hook_t  prt_block_socket_hooks[];
 extern const unsigned    prt_block_nsocket_hooks;
 
+/*
+ * Hooks in the main program, before all others, if that is an event loop.
+ * Returns -1 without memory.
+ */
+int prt_block_install_main(void);
+
 /* a lock, and what tries it */
 
 typedef struct {
