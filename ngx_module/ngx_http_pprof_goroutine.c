@@ -27,7 +27,7 @@
 
 
 /* of a slice: what one connection costs that is not open, or that is */
-#define NGX_HTTP_PPROF_SLICE        2048
+#define NGX_HTTP_PPROF_SLICE        4096
 #define NGX_HTTP_PPROF_CLOSED       1
 #define NGX_HTTP_PPROF_OPEN         8
 
@@ -425,7 +425,7 @@ ngx_http_pprof_goroutines_request(ngx_http_request_t *r, ngx_uint_t parent)
     ngx_http_pprof_goroutine_init(&g, state);
 
     g.entry.parent = (unsigned) parent;
-    g.entry.work = 1;
+    g.entry.work = state != NGX_HTTP_PPROF_PROFILING;
 
     if (r != r->main) {
         g.entry.creator = (const void *) ngx_http_subrequest;

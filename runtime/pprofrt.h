@@ -241,7 +241,7 @@ typedef struct {
     const void            *creator;       /* function; NULL: not known */
     unsigned               parent;        /* what prt_goroutines_add() gave; 0: none */
     uint32_t               labels;
-    unsigned               work:1;        /* it is at work, or wants to be: no idle connection */
+    unsigned               work:1;        /* one of the requests that "oldest" is of */
     unsigned               nframes;
     const uint64_t        *frames;        /* leaf first, without the state */
 } prt_goroutine_t;
@@ -346,8 +346,8 @@ typedef struct {
     uint64_t               cpu;           /* ns of CPU time of all its threads */
     uint64_t               rss;           /* bytes */
     prt_gauges_t           gauges;
-    uint64_t               oldest;        /* ns that its oldest request is old; 0: none */
-    char                   oldest_state[64];  /* what that one waits for */
+    uint64_t               oldest;        /* ns that its oldest request is old */
+    char                   oldest_state[64];  /* what that one waits for; "": none */
     uint64_t               samples;       /* CPU samples taken */
     uint64_t               lost;          /* samples lost, of all profiles */
     uint64_t               stalls;        /* events that held the loop too long */
