@@ -97,6 +97,7 @@ ngx_http_pprof_job_handler(ngx_event_t *ev)
         job = prt_job_finished();
 
         if (job == NULL) {
+            ngx_http_pprof_goroutines();
             return;
         }
 

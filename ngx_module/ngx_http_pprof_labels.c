@@ -378,6 +378,55 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 }
 
 
+uint32_t
+ngx_http_pprof_labels(ngx_http_request_t *r, ngx_uint_t *phase)
+{
+    if (phase) {
+        *phase = (ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n
+                 ? ngx_http_pprof_engine_phases[r->phase_handler]
+                 : NGX_HTTP_CONTENT_PHASE;
+    }
+
+    return ngx_http_pprof_labels_of(r);
+}
+
+
+ngx_str_t *
+ngx_http_pprof_labels_phase(ngx_uint_t phase)
+{
+    return &ngx_http_pprof_phase_names[phase];
+}
+
+
+ngx_http_handler_pt
+ngx_http_pprof_labels_handler(ngx_http_request_t *r)
+{
+    ngx_uint_t  phase;
+
+    (void) ngx_http_pprof_labels(r, &phase);
+
+    if (phase == NGX_HTTP_CONTENT_PHASE && r->content_handler) {
+        return r->content_handler;
+    }
+
+    return (ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n
+           ? ngx_http_pprof_engine[r->phase_handler].handler : NULL;
+}
+
+
+ngx_http_request_t *
+ngx_http_pprof_labels_upstream_request(ngx_connection_t *c)
+{
+    if (ngx_http_pprof_upstream_handler == NULL
+        || c->read->handler != ngx_http_pprof_upstream_handler)
+    {
+        return NULL;
+    }
+
+    return c->data;
+}
+
+
 static uint32_t
 ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
 {

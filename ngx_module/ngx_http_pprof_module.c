@@ -660,7 +660,9 @@ ngx_http_pprof_init_process(ngx_cycle_t *cycle)
     ngx_memory_barrier();
     ngx_http_pprof_connection_n = cycle->connection_n;
 
-    if (ngx_http_pprof_labels_start(cycle) != NGX_OK) {
+    if (ngx_http_pprof_labels_start(cycle) != NGX_OK
+        || ngx_http_pprof_goroutines_init(cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -763,6 +765,7 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
     options->block_rate = pmcf->block_rate;
     options->debug_path = (char *) pmcf->debug_path.data;
     options->gauges = ngx_http_pprof_gauges;
+    options->goroutines = 1;
 }
 
 

@@ -100,6 +100,21 @@ void ngx_http_pprof_alarm(const char *text);
 ngx_int_t ngx_http_pprof_labels_init(ngx_conf_t *cf);
 ngx_int_t ngx_http_pprof_labels_start(ngx_cycle_t *cycle);
 
+/* Labels of a request, its phase (may be NULL), and the handler it is in. */
+uint32_t ngx_http_pprof_labels(ngx_http_request_t *r, ngx_uint_t *phase);
+ngx_str_t *ngx_http_pprof_labels_phase(ngx_uint_t phase);
+ngx_http_handler_pt ngx_http_pprof_labels_handler(ngx_http_request_t *r);
+
+/* The request that an upstream's connection works for, NULL: not known. */
+ngx_http_request_t *ngx_http_pprof_labels_upstream_request(
+    ngx_connection_t *c);
+
+
+/* goroutines: requests and connections, listed when the runtime asks */
+
+ngx_int_t ngx_http_pprof_goroutines_init(ngx_cycle_t *cycle);
+void ngx_http_pprof_goroutines(void);
+
 
 /* guard: which protection of other modules a location has */
 

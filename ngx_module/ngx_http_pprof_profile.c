@@ -133,7 +133,7 @@ ngx_http_pprof_window(ngx_http_request_t *r, prt_profile_request_t *req)
 
     } else {
         if (ngx_http_pprof_arg(r, "debug", &debug) == NGX_OK) {
-            req->debug = (int) ngx_http_pprof_debug(&debug);
+            req->debug = (int) ngx_min(ngx_http_pprof_debug(&debug), 2);
         }
 
         if (given && ngx_http_pprof_seconds(&value, &req->window) != NGX_OK) {
@@ -345,8 +345,9 @@ ngx_http_pprof_seconds(ngx_str_t *value, uint64_t *ns)
 static ngx_uint_t
 ngx_http_pprof_debug(ngx_str_t *value)
 {
-    u_char  *p;
-    size_t   len;
+    u_char     *p;
+    size_t      len;
+    ngx_int_t   n;
 
     p = value->data;
     len = value->len;
@@ -356,5 +357,11 @@ ngx_http_pprof_debug(ngx_str_t *value)
         len--;
     }
 
-    return ngx_atoi(p, len) > 0;
+    n = ngx_atoi(p, len);
+
+    if (n <= 0) {
+        return 0;
+    }
+
+    return value->data[0] == '-' ? 1 : (ngx_uint_t) n;
 }

@@ -156,6 +156,12 @@ typedef struct {
      * it may be anywhere.  The thread has descriptors of its own.  May be NULL.
      */
     void                 (*alarm)(const char *text);
+
+    /*
+     * 1: the control thread lists what it works on when it is asked, see
+     * prt_goroutines_wanted(); 0: it has no such thing.
+     */
+    int                    goroutines;
 } prt_options_t;
 
 
@@ -229,6 +235,55 @@ PRT_EXPORT void prt_loop_wait(void);
 PRT_EXPORT void prt_loop_woken(void);
 
 
+/*
+ * goroutines: what the control thread works on or waits for, beside threads.
+ * A stack of it is a logical one: functions that will be called, and names.
+ * Control thread only, but for the first two.
+ */
+
+#define PRT_GOROUTINE_MAX      32         /* frames */
+
+typedef struct {
+    uint64_t               state;         /* prt_frame(): what it waits for */
+    uint64_t               id;            /* unique among all processes; 0: any */
+    uint64_t               lasts;         /* ns in this state, as far as known */
+    uint64_t               age;           /* ns */
+    const void            *creator;       /* function; NULL: not known */
+    unsigned               parent;        /* what prt_goroutines_add() gave; 0: none */
+    uint32_t               labels;
+    unsigned               work:1;        /* one of the requests that "oldest" is of */
+    unsigned               nframes;
+    const uint64_t        *frames;        /* leaf first, without the state */
+} prt_goroutine_t;
+
+/*
+ * A frame that is a name; texts are kept for good, as those of labels.  And
+ * one that is a function.
+ */
+PRT_EXPORT uint64_t prt_frame(const char *name, size_t len);
+
+static inline uint64_t
+prt_frame_of(const void *function)
+{
+    return (uint64_t) (uintptr_t) function + 1;
+}
+
+/*
+ * Whether somebody wants a list: to be asked whenever prt_job_finished() has
+ * returned NULL, and after the end of a list.
+ */
+PRT_EXPORT int prt_goroutines_wanted(void);
+
+/*
+ * A list may be made in several parts, between which the loop goes on: each
+ * is put between begin and end, which says whether it was the last.  add()
+ * returns a number for "parent"; 0: there is no more room.
+ */
+PRT_EXPORT void prt_goroutines_begin(void);
+PRT_EXPORT unsigned prt_goroutines_add(const prt_goroutine_t *goroutine);
+PRT_EXPORT void prt_goroutines_end(int last);
+
+
 /* profiles */
 
 #define PRT_PROFILE_WINDOW     0x01       /* only exists over a window: "profile" */
@@ -236,6 +291,7 @@ PRT_EXPORT void prt_loop_woken(void);
 #define PRT_PROFILE_DELTA      0x04       /* cumulative, and seconds= gives a difference */
 #define PRT_PROFILE_MEMORY     0x08       /* of memory: gc= has a meaning */
 #define PRT_PROFILE_BLOCK      0x10       /* of delays, sampled by pprof_block_rate */
+#define PRT_PROFILE_NOW        0x40       /* what there is at this moment; debug=2 lists it */
 
 
 typedef struct {
@@ -270,7 +326,7 @@ typedef struct {
     unsigned               rate;          /* Hz; 0: the process's default */
     int                    worker;        /* PRT_ANY: all */
     pid_t                  pid;           /* PRT_ANY: all */
-    int                    debug;         /* 0: profile.proto, gzipped; 1: text */
+    int                    debug;         /* 0: profile.proto, gzipped; 1, 2: text */
     int                    trim;          /* the processes give free memory back first */
 } prt_profile_request_t;
 
@@ -300,6 +356,8 @@ typedef struct {
     uint64_t               cpu;           /* ns of CPU time of all its threads */
     uint64_t               rss;           /* bytes */
     prt_gauges_t           gauges;
+    uint64_t               oldest;        /* ns that its oldest request is old */
+    char                   oldest_state[64];  /* what that one waits for; "": none */
     uint64_t               samples;       /* CPU samples taken */
     uint64_t               lost;          /* samples lost, of all profiles */
     uint64_t               stalls;        /* events that held the loop too long */

@@ -11,6 +11,7 @@
 
 #include "collect/prt_comments.h"
 #include "platform/prt_clock.h"
+#include "platform/prt_ticks.h"
 #include "sources/prt_block.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_stall.h"
@@ -28,6 +29,9 @@ static const char *prt_comment_unusual(const prt_snapshot_t *start,
     const prt_snapshot_slot_t *slot);
 static void prt_comment_cpu(prt_merge_t *merge,
     const prt_snapshot_t *start, const prt_snapshot_t *end, unsigned rate);
+static void prt_comment_dumps(prt_merge_t *merge, const prt_snapshot_t *end);
+static void prt_comment_loop(prt_merge_t *merge,
+    const prt_snapshot_slot_t *slot);
 static void prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end);
 static void prt_comment_stalls(prt_merge_t *merge, const prt_snapshot_t *start,
     const prt_snapshot_t *end);
@@ -70,7 +74,10 @@ prt_comments(prt_merge_t *merge, unsigned profile,
 
     prt_comment_workers(merge, start, end);
 
-    if (prt_profiles[profile].info.flags & PRT_PROFILE_MEMORY) {
+    if (prt_profiles[profile].info.flags & PRT_PROFILE_NOW) {
+        prt_comment_dumps(merge, end);
+
+    } else if (prt_profiles[profile].info.flags & PRT_PROFILE_MEMORY) {
         prt_comment_memory(merge, end);
 
     } else if (prt_profiles[profile].source == &prt_stall_source) {
@@ -82,7 +89,9 @@ prt_comments(prt_merge_t *merge, unsigned profile,
         prt_comment_cpu(merge, start, end, rate);
     }
 
-    prt_comment_stacks(merge, profile, start, end);
+    if (!(prt_profiles[profile].info.flags & PRT_PROFILE_NOW)) {
+        prt_comment_stacks(merge, profile, start, end);
+    }
 
     return 0;
 }
@@ -274,6 +283,86 @@ prt_comment_cpu(prt_merge_t *merge,
                         strerror((int) atomic_load(&head->untimed_errno)));
         }
     }
+}
+
+
+/* What the dumps lack comes first: there may be many workers. */
+
+static void
+prt_comment_dumps(prt_merge_t *merge, const prt_snapshot_t *end)
+{
+    unsigned                    i;
+    uint64_t                    lost;
+    const prt_snapshot_slot_t  *slot;
+
+    for (i = 0; i < end->n; i++) {
+        slot = &end->slots[i];
+
+        if (!slot->live) {
+            continue;
+        }
+
+        if (slot->threads == NULL) {
+            prt_comment(merge, PRT_REPORT_MISSING "worker %d pid %d: its "
+                        "threads, which do not answer (it is stopped, or has "
+                        "just started)", slot->worker, (int) slot->pid);
+        }
+
+        if (slot->work == NULL) {
+            prt_comment_loop(merge, slot);
+        }
+
+        lost = (slot->threads ? slot->threads->lost : 0)
+               + (slot->work ? slot->work->lost : 0);
+
+        if (lost) {
+            prt_comment(merge, PRT_REPORT_MISSING "worker %d pid %d: %" PRIu64
+                        " goroutines or their stacks had no room: "
+                        "pprof_memory is too small", slot->worker,
+                        (int) slot->pid, lost);
+        }
+    }
+
+    for (i = 0; i < end->n; i++) {
+        slot = &end->slots[i];
+
+        if (slot->threads && slot->work) {
+            prt_comment(merge, "worker %d pid %d: %u threads; %u of its loop, "
+                        "listed in %u parts, which held it for %.3f ms, %.3f "
+                        "at once", slot->worker, (int) slot->pid,
+                        slot->threads->count, slot->work->count,
+                        slot->work->parts, (double) slot->work->took / 1e6,
+                        (double) slot->work->longest / 1e6);
+        }
+    }
+}
+
+
+/* The loop has not come to its list: what it does is in its slot. */
+
+static void
+prt_comment_loop(prt_merge_t *merge, const prt_snapshot_slot_t *slot)
+{
+    char                    text[PRT_STRING_MAX];
+    uint64_t                begin, now;
+    const prt_slot_head_t  *head;
+
+    head = slot->memory.head;
+    begin = atomic_load(&head->loop_begin);
+    now = prt_ticks();
+    text[0] = '\0';
+
+    if (begin && atomic_load(&head->stall_begin) == begin) {
+        (void) prt_slot_text(&slot->memory, atomic_load(&head->stall_text),
+                             text);
+    }
+
+    prt_comment(merge, PRT_REPORT_MISSING "worker %d pid %d: its requests and "
+                "connections: its event loop does not answer, held for %.3f s"
+                "%s%s", slot->worker, (int) slot->pid,
+                begin && now > begin ? (double) prt_ticks_ns(now - begin) / 1e9
+                                     : 0.0,
+                text[0] ? ", " : "", text);
 }
 
 

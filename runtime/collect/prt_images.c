@@ -21,10 +21,17 @@
 #define PRT_BASE_MASK      0x1fffffffull
 #define PRT_BASE_SPECIAL   (1ull << 60)
 
+/* names lie at places that their hash tells */
+#define PRT_BASE_NAMES     (PRT_BASE_SPECIAL + PRT_BASE_STEP)
+#define PRT_NAMES_MASK     0xffffffu
+
 
 static int prt_images_add(prt_images_t *images, const prt_slot_t *slot,
     const prt_slot_object_t *object, size_t *index);
 static void prt_images_vdso(prt_image_t *image);
+static uint64_t prt_images_name(prt_images_t *images, uint32_t string);
+static int prt_images_name_add(prt_images_t *images, uint32_t at,
+    uint32_t place, const char *text);
 static uint64_t prt_images_base(const prt_images_t *images,
     const prt_slot_object_t *object, const char *path);
 static int prt_images_object_cmp(const void *a, const void *b);
@@ -66,6 +73,7 @@ prt_images_of(prt_images_t *images, const prt_slot_t *slot)
     }
 
     images->nobjects = 0;
+    images->slot = slot;
 
     for (i = (int) n - 1; i >= 0; i--) {
 
@@ -220,12 +228,12 @@ prt_images_init(prt_images_t *images, prt_arena_t *arena)
 
     images->arena = arena;
 
-    images->images = calloc(1, sizeof(prt_image_t));
+    images->images = calloc(2, sizeof(prt_image_t));
     if (images->images == NULL) {
         return -1;
     }
 
-    images->nimages = 1;
+    images->nimages = 2;
 
     images->images->path = "[pprof]";
     images->images->base = PRT_BASE_SPECIAL;
@@ -233,6 +241,13 @@ prt_images_init(prt_images_t *images, prt_arena_t *arena)
     images->images->nnames = PRT_FRAMES_SPECIAL;
     images->images->limit = PRT_BASE_SPECIAL
                        + PRT_FRAMES_SPECIAL * PRT_IMAGE_NAME_STEP;
+
+    /* its names come when all are known */
+
+    images->images[1].path = "[goroutine]";
+    images->images[1].base = PRT_BASE_NAMES;
+    images->images[1].limit = PRT_BASE_NAMES
+                       + (PRT_NAMES_MASK + 1ull) * PRT_IMAGE_NAME_STEP;
 
     return 0;
 }
@@ -304,6 +319,10 @@ prt_images_frame(prt_images_t *images, uint64_t frame)
         return prt_images_special((unsigned) frame);
     }
 
+    if (frame & PRT_FRAME_NAME) {
+        return prt_images_name(images, (uint32_t) frame);
+    }
+
     lo = 0;
     hi = images->nobjects;
 
@@ -332,6 +351,106 @@ prt_images_frame(prt_images_t *images, uint64_t frame)
 }
 
 
+static uint64_t
+prt_images_name(prt_images_t *images, uint32_t string)
+{
+    char      text[PRT_STRING_MAX];
+    uint32_t  place, lo, hi, mid;
+    uint64_t  words[PRT_STRING_MAX / 8];
+
+    (void) prt_slot_text(images->slot, string, text);
+
+    memset(words, 0, sizeof(words));
+    memcpy(words, text, strlen(text));
+
+    place = (uint32_t) prt_hash(words, (strlen(text) + 7) / 8)
+            & PRT_NAMES_MASK;
+
+    for ( ;; ) {
+        lo = 0;
+        hi = images->nnames;
+
+        while (lo < hi) {
+            mid = (lo + hi) / 2;
+
+            if (images->places[mid] < place) {
+                lo = mid + 1;
+
+            } else {
+                hi = mid;
+            }
+        }
+
+        if (lo == images->nnames || images->places[lo] != place) {
+            break;
+        }
+
+        if (strcmp(images->names[lo], text) == 0) {
+            return PRT_BASE_NAMES + (uint64_t) place * PRT_IMAGE_NAME_STEP + 1;
+        }
+
+        place = (place + 1) & PRT_NAMES_MASK;
+    }
+
+    if (prt_images_name_add(images, lo, place, text) != 0) {
+        return prt_images_special(PRT_FRAME_LOST);
+    }
+
+    return PRT_BASE_NAMES + (uint64_t) place * PRT_IMAGE_NAME_STEP + 1;
+}
+
+
+static int
+prt_images_name_add(prt_images_t *images, uint32_t at, uint32_t place,
+    const char *text)
+{
+    char         *name;
+    unsigned      n;
+    uint32_t     *places;
+    const char  **names;
+
+    n = images->nnames;
+
+    if (n == images->anames) {
+        images->anames = n ? 2 * n : 64;
+
+        names = prt_arena_alloc(images->arena,
+                                images->anames * sizeof(char *));
+        places = prt_arena_alloc(images->arena,
+                                 images->anames * sizeof(uint32_t));
+
+        if (names == NULL || places == NULL) {
+            images->anames = n;
+            return -1;
+        }
+
+        if (n) {
+            memcpy(names, images->names, n * sizeof(char *));
+            memcpy(places, images->places, n * sizeof(uint32_t));
+        }
+
+        images->names = names;
+        images->places = places;
+    }
+
+    name = prt_arena_printf(images->arena, "%s", text);
+    if (name == NULL) {
+        return -1;
+    }
+
+    memmove(&images->names[at + 1], &images->names[at],
+            (n - at) * sizeof(char *));
+    memmove(&images->places[at + 1], &images->places[at],
+            (n - at) * sizeof(uint32_t));
+
+    images->names[at] = name;
+    images->places[at] = place;
+    images->nnames++;
+
+    return 0;
+}
+
+
 uint64_t
 prt_images_special(unsigned frame)
 {
@@ -342,6 +461,13 @@ prt_images_special(unsigned frame)
 void
 prt_images_sort(prt_images_t *images)
 {
+    static const char *const  none[1];
+    static const uint32_t     nowhere[1];
+
+    images->images[1].names = images->nnames ? images->names : none;
+    images->images[1].places = images->nnames ? images->places : nowhere;
+    images->images[1].nnames = images->nnames;
+
     qsort(images->images, images->nimages, sizeof(prt_image_t),
           prt_images_cmp);
 }

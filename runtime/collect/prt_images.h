@@ -35,18 +35,28 @@ typedef struct {
     /* of the slot at hand */
     prt_images_object_t  objects[PRT_OBJECTS_MAX];
     unsigned             nobjects;
+    const prt_slot_t    *slot;
+
+    /* frames that are names, sorted by place; in the arena, and outgrown there */
+    const char         **names;
+    uint32_t            *places;
+    unsigned             nnames;
+    unsigned             anames;
 } prt_images_t;
 
 
 /* All return -1 when memory is short. */
 
-/* Begins with one image: that of the special frames (prt_record.h). */
+/* Begins with those of the special frames (prt_record.h) and of names. */
 int prt_images_init(prt_images_t *images, prt_arena_t *arena);
 
 /* Adds those of a slot, whose addresses are translated from now on. */
 int prt_images_of(prt_images_t *images, const prt_slot_t *slot);
 
-/* The canonical form of a frame; 0: one of the profiler itself. */
+/*
+ * The canonical form of a frame; 0: one of the profiler itself.  That of a name
+ * depends on the name alone; where memory is short, it is lost.
+ */
 uint64_t prt_images_frame(prt_images_t *images, uint64_t frame);
 
 /* That of a special frame. */

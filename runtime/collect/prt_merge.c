@@ -11,7 +11,7 @@
 
 #include "collect/prt_comments.h"
 #include "collect/prt_images.h"
-#include "collect/prt_merge.h"
+#include "collect/prt_merger.h"
 #include "platform/prt_clock.h"
 #include "sources/prt_record.h"
 
@@ -22,25 +22,10 @@
 #define PRT_MERGE_FRAMES   (PRT_STACK_MAX + 2)
 
 
-typedef struct {
-    prt_arena_t         *arena;
-    prt_images_t         images;
-
-    prt_report_sample_t *samples;
-    size_t               nsamples;
-    size_t               room;
-} prt_merger_t;
-
-
 static prt_merger_t *prt_merger_create(void);
 static void prt_merger_destroy(prt_merger_t *m);
 static int prt_merge_slot(prt_merger_t *m, unsigned profile,
     const prt_snapshot_slot_t *start, const prt_snapshot_slot_t *end);
-static prt_report_sample_t *prt_merge_sample(prt_merger_t *m);
-static int prt_merge_frames(prt_merger_t *m, const uint64_t *raw, uint32_t n,
-    prt_report_sample_t *sample);
-static int prt_merge_labels(prt_merger_t *m, const prt_snapshot_slot_t *slot,
-    uint32_t labels, prt_report_sample_t *sample);
 
 
 prt_merge_t *
@@ -88,7 +73,11 @@ prt_merge(prt_region_t *region, unsigned profile, const prt_target_t *target,
 
         nsamples = m->nsamples;
 
-        if (prt_merge_slot(m, profile, before, slot) != 0) {
+        if ((p->info.flags & PRT_PROFILE_NOW
+             ? prt_merge_dumps(m, start != NULL, before, slot)
+             : prt_merge_slot(m, profile, before, slot))
+            != 0)
+        {
             goto failed;
         }
 
@@ -365,7 +354,7 @@ prt_merge_slot(prt_merger_t *m, unsigned profile,
 }
 
 
-static prt_report_sample_t *
+prt_report_sample_t *
 prt_merge_sample(prt_merger_t *m)
 {
     size_t                room;
@@ -389,7 +378,7 @@ prt_merge_sample(prt_merger_t *m)
 }
 
 
-static int
+int
 prt_merge_frames(prt_merger_t *m, const uint64_t *raw, uint32_t n,
     prt_report_sample_t *sample)
 {
@@ -432,7 +421,7 @@ prt_merge_frames(prt_merger_t *m, const uint64_t *raw, uint32_t n,
 }
 
 
-static int
+int
 prt_merge_labels(prt_merger_t *m, const prt_snapshot_slot_t *slot,
     uint32_t labels, prt_report_sample_t *sample)
 {

@@ -42,10 +42,16 @@ typedef struct {
      */
     const char *const *names;
     unsigned      nnames;
+
+    /* the numbers that stand for i there, in their order; NULL: i itself */
+    const uint32_t *places;
 } prt_image_t;
 
 
 #define PRT_IMAGE_NAME_STEP  16
+
+/* how a comment begins that tells what is not there, although it was asked for */
+#define PRT_REPORT_MISSING   "missing: "
 
 
 typedef struct {
@@ -56,12 +62,24 @@ typedef struct {
 } prt_report_label_t;
 
 
+/* what a sample of one thing at one moment says beside its stack */
+
+typedef struct {
+    const char   *state;
+    uint64_t      id;                    /* 0: none yet */
+    uint64_t      lasts;                 /* ns in this state; 0: not known */
+    uint64_t      creator;               /* a frame; 0: not known */
+    size_t        parent;                /* index of the sample + 1; 0: none */
+} prt_report_moment_t;
+
+
 typedef struct {
     const uint64_t            *frames;   /* leaf first, canonical; 0 lies in no image */
     const prt_report_label_t  *labels;
     int64_t                    values[PRT_VALUES_MAX];
     uint32_t                   nframes;
     uint32_t                   nlabels;
+    const prt_report_moment_t *moment;   /* NULL: none */
 } prt_report_sample_t;
 
 

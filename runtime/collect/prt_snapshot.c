@@ -20,6 +20,7 @@ typedef enum {
 
 static prt_snapshot_status_t prt_snapshot_slot(prt_region_t *region, unsigned profile,
     prt_snapshot_slot_t *slot);
+static void prt_snapshot_clear(prt_snapshot_slot_t *slot);
 
 
 prt_snapshot_t *
@@ -125,6 +126,10 @@ prt_snapshot_slot(prt_region_t *region, unsigned profile,
 
     slot->epoch = atomic_load(&slot->memory.head->epoch);
 
+    if (prt_profiles[profile].info.flags & PRT_PROFILE_NOW) {
+        return PRT_SNAPSHOT_DONE;
+    }
+
     table = &slot->memory.tables[profile];
     slot->rows = prt_table_count(table);
 
@@ -150,17 +155,55 @@ prt_snapshot_free(prt_snapshot_t *snapshot)
     }
 
     for (i = 0; i < snapshot->n; i++) {
-        free(snapshot->slots[i].counters);
+        prt_snapshot_clear(&snapshot->slots[i]);
     }
 
     free(snapshot);
 }
 
 
+static void
+prt_snapshot_clear(prt_snapshot_slot_t *slot)
+{
+    free(slot->counters);
+    free(slot->threads);
+    free(slot->work);
+
+    slot->counters = NULL;
+    slot->threads = NULL;
+    slot->work = NULL;
+}
+
+
+unsigned
+prt_snapshot_dumps(prt_snapshot_t *snapshot, uint64_t number)
+{
+    unsigned              i, missing;
+    prt_snapshot_slot_t  *slot;
+
+    missing = 0;
+
+    for (i = 0; i < snapshot->n; i++) {
+        slot = &snapshot->slots[i];
+
+        if (!slot->live || atomic_load(&slot->memory.head->dump) < number) {
+            continue;
+        }
+
+        slot->threads = prt_dump_read(&slot->memory.threads, number);
+        slot->work = prt_dump_read(&slot->memory.work, number);
+
+        missing += slot->threads == NULL || slot->work == NULL;
+    }
+
+    return missing;
+}
+
+
 void
 prt_snapshot_drop(prt_snapshot_t *snapshot, unsigned i)
 {
-    free(snapshot->slots[i].counters);
+    prt_snapshot_clear(&snapshot->slots[i]);
 
     snapshot->n--;
 

@@ -35,6 +35,10 @@ typedef struct {
     uint32_t             rows;
     uint32_t             epoch;            /* of the transient tables */
 
+    /* dumps, if they were asked for; NULL: the process has not made one */
+    prt_dump_copy_t     *threads;
+    prt_dump_copy_t     *work;
+
     unsigned             live:1;
     unsigned             silent:1;         /* did not follow the last sync */
 } prt_snapshot_slot_t;
@@ -56,6 +60,12 @@ typedef struct {
 prt_snapshot_t *prt_snapshot_take(prt_region_t *region, unsigned profile,
     const prt_target_t *target, uint64_t since, uint64_t sync);
 void prt_snapshot_free(prt_snapshot_t *snapshot);
+
+/*
+ * Adds the dumps of this number or later ones; returns how many of those asked
+ * for it are without.
+ */
+unsigned prt_snapshot_dumps(prt_snapshot_t *snapshot, uint64_t number);
 
 /* Takes slots[i] out of it. */
 void prt_snapshot_drop(prt_snapshot_t *snapshot, unsigned i);

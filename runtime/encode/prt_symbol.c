@@ -36,6 +36,7 @@ struct prt_symbols_s {
 
 static unsigned prt_symbols_synthetic(const prt_image_t *image,
     uint64_t vaddr, prt_symbol_t *out, unsigned max);
+static int prt_symbols_place_cmp(const void *one, const void *two);
 static prt_symbol_object_t *prt_symbols_object(prt_symbols_t *symbols,
     const prt_image_t *image);
 static void prt_symbols_open(prt_symbols_t *symbols,
@@ -240,9 +241,20 @@ static unsigned
 prt_symbols_synthetic(const prt_image_t *image, uint64_t vaddr,
     prt_symbol_t *out, unsigned max)
 {
-    uint64_t  i;
+    uint64_t         i;
+    uint32_t         number;
+    const uint32_t  *place;
 
     i = vaddr / PRT_IMAGE_NAME_STEP;
+
+    if (image->places) {
+        number = i < UINT32_MAX ? (uint32_t) i : UINT32_MAX;
+
+        place = bsearch(&number, image->places, image->nnames,
+                        sizeof(uint32_t), prt_symbols_place_cmp);
+
+        i = place ? (uint64_t) (place - image->places) : image->nnames;
+    }
 
     if (i >= image->nnames || max == 0) {
         return 0;
@@ -254,6 +266,15 @@ prt_symbols_synthetic(const prt_image_t *image, uint64_t vaddr,
     out->from = PRT_SYMBOL_GIVEN;
 
     return 1;
+}
+
+
+static int
+prt_symbols_place_cmp(const void *one, const void *two)
+{
+    const uint32_t  *a = one, *b = two;
+
+    return (*a > *b) - (*a < *b);
 }
 
 

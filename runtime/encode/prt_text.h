@@ -33,6 +33,14 @@ int prt_text_encode(const prt_report_t *report, prt_symbols_t *symbols,
     const atomic_int *cancel);
 
 /*
+ * Writes Go's dump of goroutines (debug=2): each sample that has a moment, on its
+ * own.  The rest is as above.
+ */
+int prt_text_dump(const prt_report_t *report, prt_symbols_t *symbols,
+    uint8_t **data, size_t *size, char error[PRT_ERROR_LEN],
+    const atomic_int *cancel);
+
+/*
  * Writes "num_symbols: 1\n", then "0xADDR name\n" for each of the "n"
  * addresses that has a name.  They are looked up as they are, not as
  * return addresses.  "images" is sorted by base.

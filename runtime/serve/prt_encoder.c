@@ -234,6 +234,12 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
                               report->nimages, symbols, &job->body,
                               &job->answer.size, job->error, &job->cancelled);
 
+    } else if (job->request.debug > 1
+               && (job->request.profile->flags & PRT_PROFILE_NOW))
+    {
+        rc = prt_text_dump(report, symbols, &job->body, &job->answer.size,
+                           job->error, &job->cancelled);
+
     } else if (job->request.debug) {
         rc = prt_text_encode(report, symbols, &job->body, &job->answer.size,
                              job->error, &job->cancelled);

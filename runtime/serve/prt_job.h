@@ -63,6 +63,7 @@ struct prt_job_s {
     prt_stage_t            stage;
     uint64_t               deadline;       /* of the stage; ns of prt_now() */
     uint64_t               sync;           /* that all are to follow */
+    uint64_t               dump;           /* that all are to make; 0: none */
     int                    window;         /* in the region; -1: none */
     prt_snapshot_t        *start;
     prt_merge_t           *merge;          /* to be encoded */

@@ -24,6 +24,7 @@
 #include "serve/prt_job.h"
 #include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
+#include "sources/prt_goroutine.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
@@ -38,6 +39,8 @@
 static void *prt_service_main(void *data);
 static uint64_t prt_service_jobs(prt_job_t **jobs);
 static void prt_service_follow(void);
+static void prt_service_wake(void);
+static void prt_service_ask(void);
 static void prt_service_gauges(void);
 static void prt_service_forked(void);
 static void prt_service_once(void);
@@ -149,8 +152,10 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     /* without it stacks end where the tables do, no more */
     (void) prt_libunwind_init();
 
+    prt_goroutine_set(options->goroutines, prt_service_ask, prt_service_wake);
+
     for (i = 0; i < n; i++) {
-        if (prt_profiles[i].table.ncounters
+        if (prt_profile_first(i)
             && prt_profiles[i].source->start(i, error) != 0)
         {
             goto stopped;
@@ -520,9 +525,8 @@ prt_service_sync(void)
 static void
 prt_service_follow(void)
 {
-    unsigned       i, n, rate;
+    unsigned       i, rate;
     uint64_t       sync;
-    prt_entry_t   *entry;
     prt_region_t  *region;
 
     region = prt_process.region;
@@ -551,19 +555,43 @@ prt_service_follow(void)
 
     atomic_store(&prt_process.entry->seen, prt_now());
 
-    if (atomic_exchange(&prt_process.entry->synced, sync) == sync) {
-        return;
+    if (atomic_exchange(&prt_process.entry->synced, sync) != sync) {
+        prt_service_wake();
     }
+}
 
-    n = prt_region_slots(region);
+
+/* Those that wait for others, ourselves too, look again. */
+
+static void
+prt_service_wake(void)
+{
+    unsigned       i, n;
+    prt_entry_t   *entry;
+
+    n = prt_region_slots(prt_process.region);
 
     for (i = 0; i < n; i++) {
-        entry = &region->head->entries[i];
+        entry = &prt_process.region->head->entries[i];
 
-        if (i != prt_process.slot && atomic_load(&entry->waiting)) {
+        if (atomic_load(&entry->waiting)) {
             prt_futex_wake(&entry->wake);
         }
     }
+}
+
+
+/* The control thread has to look what is wanted of it. */
+
+static void
+prt_service_ask(void)
+{
+    ssize_t   n;
+    uint64_t  one;
+
+    one = 1;
+    n = write(prt_process.eventfd, &one, sizeof(uint64_t));
+    (void) n;
 }
 
 

@@ -34,6 +34,13 @@ static int prt_session_taken(prt_job_t *job, const prt_snapshot_t *snapshot);
 static uint64_t prt_session_sync(prt_job_t *job, prt_stage_t stage,
     uint64_t now);
 static int prt_session_synced(prt_job_t *job);
+static void prt_session_dump(prt_job_t *job);
+static int prt_session_dumped(prt_job_t *job);
+static int prt_session_slot(prt_job_t *job, unsigned i, prt_slot_t *slot);
+static void prt_session_dumps(prt_job_t *job, const prt_snapshot_t *snapshot,
+    unsigned profile);
+static void prt_session_oldest(prt_worker_info_t *info,
+    const prt_snapshot_slot_t *slot);
 static void prt_session_close(prt_job_t *job);
 
 
@@ -100,7 +107,9 @@ prt_session_new(prt_job_t *job, uint64_t now)
 static uint64_t
 prt_session_opening(prt_job_t *job, uint64_t now)
 {
-    if (now < job->deadline && !prt_session_synced(job)) {
+    if (now < job->deadline
+        && !(prt_session_synced(job) && prt_session_dumped(job)))
+    {
         return job->deadline;
     }
 
@@ -118,6 +127,14 @@ prt_session_opening(prt_job_t *job, uint64_t now)
 
     job->start = prt_snapshot_take(prt_process.region, job->profile,
                                    &job->target, 0, job->sync);
+
+    if (job->start && job->dump
+        && prt_snapshot_dumps(job->start, job->dump) && now < job->deadline)
+    {
+        prt_snapshot_free(job->start);
+        job->start = NULL;
+        return now + PRT_MSEC;
+    }
 
     if (job->start == NULL) {
         prt_session_close(job);
@@ -150,7 +167,9 @@ prt_session_running(prt_job_t *job, uint64_t now)
 static uint64_t
 prt_session_closing(prt_job_t *job, uint64_t now)
 {
-    if (now < job->deadline && !prt_session_synced(job)) {
+    if (now < job->deadline
+        && !(prt_session_synced(job) && prt_session_dumped(job)))
+    {
         return job->deadline;
     }
 
@@ -165,6 +184,15 @@ prt_session_collect(prt_job_t *job)
 
     end = prt_snapshot_take(prt_process.region, job->profile, &job->target,
                             job->start ? job->start->now : 0, job->sync);
+
+    /* somebody else's question may be answered just now */
+
+    if (end && job->dump && prt_snapshot_dumps(end, job->dump)
+        && prt_now() < job->deadline)
+    {
+        prt_snapshot_free(end);
+        return prt_now() + PRT_MSEC;
+    }
 
     if (end) {
         job->merge = prt_merge(prt_process.region, job->profile, &job->target,
@@ -253,12 +281,66 @@ prt_session_state(prt_job_t *job)
             job->naming = prt_naming_read(snapshot, &job->nnaming);
         }
 
+        if (prt_profiles[k].info.flags & PRT_PROFILE_NOW) {
+            (void) prt_snapshot_dumps(snapshot, job->dump);
+            prt_session_dumps(job, snapshot, k);
+        }
+
         prt_snapshot_free(snapshot);
     }
 
     prt_job_finish(job);
 
     return 0;
+}
+
+
+static void
+prt_session_dumps(prt_job_t *job, const prt_snapshot_t *snapshot,
+    unsigned profile)
+{
+    size_t                      w;
+    unsigned                    i;
+    const prt_snapshot_slot_t  *slot;
+
+    for (i = 0; i < snapshot->n; i++) {
+        slot = &snapshot->slots[i];
+
+        job->counts[profile] += slot->threads ? slot->threads->count : 0;
+        job->counts[profile] += slot->work ? slot->work->count : 0;
+
+        for (w = 0; slot->work && w < job->nworkers; w++) {
+            if (job->workers[w].slot == slot->slot) {
+                prt_session_oldest(&job->workers[w], slot);
+            }
+        }
+    }
+}
+
+
+static void
+prt_session_oldest(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
+{
+    char               text[PRT_STRING_MAX];
+    uint32_t           i, oldest;
+    prt_dump_record_t  record;
+
+    oldest = 0;
+
+    for (i = 0; i < slot->work->count; i++) {
+        prt_dump_record(slot->work, i, &record);
+
+        if (record.work && record.age >= oldest) {
+            oldest = record.age;
+
+            (void) prt_slot_text(&slot->memory, record.state, text);
+            (void) snprintf(info->oldest_state, sizeof(info->oldest_state),
+                            "%.*s", (int) sizeof(info->oldest_state) - 1,
+                            text);
+        }
+    }
+
+    info->oldest = oldest * PRT_MSEC;
 }
 
 
@@ -437,9 +519,109 @@ prt_session_sync(prt_job_t *job, prt_stage_t stage, uint64_t now)
         job->request.trim = 0;
     }
 
+    if (job->kind == PRT_JOB_STATE
+        || (job->kind == PRT_JOB_PROFILE
+            && (job->request.profile->flags & PRT_PROFILE_NOW)))
+    {
+        job->dump = atomic_fetch_add(&prt_process.region->head->dump, 1) + 1;
+        prt_session_dump(job);
+    }
+
     job->sync = prt_service_sync();
 
     return job->deadline;
+}
+
+
+/* Those that the job means are asked; at the sync they see it. */
+
+static void
+prt_session_dump(prt_job_t *job)
+{
+    unsigned     i, n;
+    uint64_t     asked;
+    prt_slot_t   slot;
+
+    n = prt_region_slots(prt_process.region);
+
+    for (i = 0; i < n; i++) {
+
+        if (prt_session_slot(job, i, &slot) != 0) {
+            continue;
+        }
+
+        asked = atomic_load(&slot.head->dump);
+
+        while (asked < job->dump
+               && !atomic_compare_exchange_weak(&slot.head->dump, &asked,
+                                                job->dump))
+        {
+            /* void */
+        }
+    }
+}
+
+
+/* Whether all have; those that came later were not asked. */
+
+static int
+prt_session_dumped(prt_job_t *job)
+{
+    unsigned    i, n;
+    prt_slot_t  slot;
+
+    if (job->dump == 0) {
+        return 1;
+    }
+
+    n = prt_region_slots(prt_process.region);
+
+    for (i = 0; i < n; i++) {
+
+        if (prt_session_slot(job, i, &slot) == 0
+            && atomic_load(&slot.head->dump) >= job->dump
+            && !(prt_dump_answers(&slot.threads, job->dump)
+                 && prt_dump_answers(&slot.work, job->dump)))
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/* Slot i, if its process lives and is one that the job means. */
+
+static int
+prt_session_slot(prt_job_t *job, unsigned i, prt_slot_t *slot)
+{
+    void                    *memory;
+    size_t                   size;
+    unsigned                 n;
+    uint64_t                 owner;
+    prt_entry_t             *entry;
+    const prt_table_spec_t  *specs;
+
+    entry = &prt_process.region->head->entries[i];
+
+    if (prt_region_state(prt_process.region, i, &owner) != PRT_SLOT_LIVE
+        || !prt_target_matches(&job->target, atomic_load(&entry->worker),
+                               (pid_t) (uint32_t) owner))
+    {
+        return -1;
+    }
+
+    memory = prt_region_map(prt_process.region, i, &size);
+
+    if (memory == NULL) {
+        return -1;
+    }
+
+    specs = prt_profile_tables(&n);
+    prt_slot_attach(slot, memory, size, specs, n);
+
+    return 0;
 }
 
 

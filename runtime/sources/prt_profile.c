@@ -8,6 +8,7 @@
 
 #include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
+#include "sources/prt_goroutine.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_profile.h"
 #include "sources/prt_stall.h"
@@ -47,6 +48,16 @@ const prt_profile_t  prt_profiles[] = {
       .period_type = { "contentions", "count" },
       .period = 1,
       .derive = prt_block_derive },
+
+    { .info = { "goroutine",
+                "Threads, requests and connections, with what each does or "
+                "waits for.",
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA|PRT_PROFILE_NOW },
+      .source = &prt_goroutine_source,
+      .ntypes = 1,
+      .types = { { "goroutine", "count" } },
+      .period_type = { "goroutine", "count" },
+      .period = 1 },
 
     { .info = { "heap",
                 "Memory in use, by the stacks that allocated it. gc=1 gives "
@@ -128,6 +139,14 @@ prt_profile_find(const char *name, size_t len)
     }
 
     return NULL;
+}
+
+
+int
+prt_profile_first(unsigned i)
+{
+    return prt_profiles[i].table.ncounters != 0
+           || (prt_profiles[i].info.flags & PRT_PROFILE_NOW);
 }
 
 

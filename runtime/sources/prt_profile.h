@@ -74,6 +74,9 @@ extern const prt_profile_t  prt_profiles[];
 extern const unsigned       prt_nprofiles;
 
 
+/* Whether its source starts with it: it is the row that has the table, if any has. */
+int prt_profile_first(unsigned i);
+
 /* The tables of all profiles; at most PRT_TABLES_MAX. */
 const prt_table_spec_t *prt_profile_tables(unsigned *n);
 

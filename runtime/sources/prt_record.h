@@ -28,6 +28,9 @@
 #define PRT_FRAME_TAIL        6            /* CPU after a thread's last tick */
 #define PRT_FRAMES_SPECIAL    7
 
+/* a frame that is a name, by the number of a string in the slot */
+#define PRT_FRAME_NAME        (1ull << 63)
+
 
 /* this process's slot; its tables are numbered as prt_profiles[] is */
 extern prt_slot_t  prt_slot;

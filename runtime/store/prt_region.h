@@ -72,6 +72,7 @@ typedef struct {
     _Atomic uint32_t     cycle;            /* the newest generation of workers */
     _Atomic uint32_t     nslots;           /* of the directory, in use */
     _Atomic uint64_t     sync;             /* number of the last sync asked for */
+    _Atomic uint64_t     dump;             /* number of the last dump asked for */
     _Atomic uint64_t     trim;             /* times that memory was to be given back */
     prt_window_t         windows[PRT_WINDOWS_MAX];
     prt_entry_t          entries[PRT_SLOTS_MAX];

@@ -14,7 +14,9 @@
 #define PRT_SHARE_LABELS     4
 #define PRT_SHARE_STACKS     14
 #define PRT_SHARE_TRANSIENT  14
-#define PRT_SHARE_LIVE       4             /* and at most 26 for the tables */
+#define PRT_SHARE_LIVE       4
+#define PRT_SHARE_THREADS    1
+#define PRT_SHARE_WORK       2             /* and at most 23 for the tables */
 
 
 static size_t prt_slot_part(size_t size, unsigned share);
@@ -52,6 +54,14 @@ prt_slot_attach(prt_slot_t *slot, void *memory, size_t size,
 
     part = prt_slot_part(rest, PRT_SHARE_LIVE);
     prt_live_attach(&slot->live, p, part);
+    p += part;
+
+    part = prt_slot_part(rest, PRT_SHARE_THREADS);
+    prt_dump_attach(&slot->threads, p, part);
+    p += part;
+
+    part = prt_slot_part(rest, PRT_SHARE_WORK);
+    prt_dump_attach(&slot->work, p, part);
     p += part;
 
     for (i = 0; i < n; i++) {

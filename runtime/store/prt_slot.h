@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "platform/prt_image.h"
+#include "store/prt_dump.h"
 #include "store/prt_intern.h"
 #include "store/prt_live.h"
 #include "store/prt_table.h"
@@ -98,6 +99,8 @@ typedef struct {
     _Atomic uint64_t     stall_begin;      /* of the one that is described ... */
     _Atomic uint32_t     stall_text;       /* ... by this string */
 
+    _Atomic uint64_t     dump;             /* number of the last that was asked for */
+
     _Atomic uint64_t     map;              /* serial + 1 of the map that the list is of */
     _Atomic uint32_t     objects_lost;     /* objects without room in the list */
     _Atomic uint32_t     nobjects;
@@ -131,6 +134,8 @@ typedef struct {
     prt_intern_t         stacks;           /* uint64_t frames, leaf first */
     prt_intern_t         transient;        /* the same, of transient tables */
     prt_live_t           live;             /* allocations in use */
+    prt_dump_t           threads;          /* dumps: of the threads ... */
+    prt_dump_t           work;             /* ... and of what the loop works on */
     prt_table_t          tables[PRT_TABLES_MAX];
     unsigned             ntables;
 } prt_slot_t;
