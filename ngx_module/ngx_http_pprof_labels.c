@@ -159,7 +159,9 @@ static struct {
     ngx_log_handler_pt                   log_error;
 
     ngx_uint_t                           on;
-} ngx_http_pprof_labels __attribute__((aligned(64))) = {
+
+    ngx_http_phase_handler_t            *engine;
+} ngx_http_pprof_hot __attribute__((aligned(64))) = {
     .set = &ngx_http_pprof_sets[0]
 };
 
@@ -177,7 +179,7 @@ ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
 {
     ngx_http_pprof_set_t  *set;
 
-    set = ngx_http_pprof_labels.set;
+    set = ngx_http_pprof_hot.set;
 
     if (set->loc_conf == r->loc_conf
         && set->srv_conf == r->srv_conf
@@ -198,8 +200,8 @@ ngx_http_pprof_labels_of(ngx_http_request_t *r)
 {
     ngx_uint_t  phase;
 
-    if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_labels.nphases) {
-        phase = ngx_http_pprof_labels.phases[r->phase_handler];
+    if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases) {
+        phase = ngx_http_pprof_hot.phases[r->phase_handler];
 
     } else {
         phase = NGX_HTTP_CONTENT_PHASE;
@@ -251,7 +253,7 @@ ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    ngx_http_pprof_labels.on = 1;
+    ngx_http_pprof_hot.on = 1;
 
     ngx_pprof_loop_init(ngx_http_pprof_labels_begin);
 
@@ -304,13 +306,14 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 
     ph = cmcf->phase_engine.handlers;
 
-    ngx_http_pprof_labels.phases = p;
-    ngx_http_pprof_labels.nphases = n;
+    ngx_http_pprof_hot.engine = ph;
+    ngx_http_pprof_hot.phases = p;
+    ngx_http_pprof_hot.nphases = n;
 
     for (i = 0; i < NGX_HTTP_LOG_PHASE; i++) {
 
         if (counts[i] != 0 && ngx_http_pprof_enter[i]) {
-            ngx_http_pprof_labels.checkers[i] = ph->checker;
+            ngx_http_pprof_hot.checkers[i] = ph->checker;
             ph->checker = ngx_http_pprof_enter[i];
         }
 
@@ -348,8 +351,8 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
     c = ev->data;
 
-    if (ev->handler == ngx_http_pprof_labels.client
-        || ev->handler == ngx_http_pprof_labels.upstream)
+    if (ev->handler == ngx_http_pprof_hot.client
+        || ev->handler == ngx_http_pprof_hot.upstream)
     {
         return ev->handler ? c->data : NULL;
     }
@@ -364,8 +367,8 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
     if (c->fd == (ngx_socket_t) -1
         || c->log == NULL
-        || c->log->handler != ngx_http_pprof_labels.log_error
-        || ngx_http_pprof_labels.log_error == NULL)
+        || c->log->handler != ngx_http_pprof_hot.log_error
+        || ngx_http_pprof_hot.log_error == NULL)
     {
         return NULL;
     }
@@ -382,8 +385,8 @@ uint32_t
 ngx_http_pprof_labels(ngx_http_request_t *r, ngx_uint_t *phase)
 {
     if (phase) {
-        *phase = (ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n
-                 ? ngx_http_pprof_engine_phases[r->phase_handler]
+        *phase = (ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases
+                 ? ngx_http_pprof_hot.phases[r->phase_handler]
                  : NGX_HTTP_CONTENT_PHASE;
     }
 
@@ -409,16 +412,16 @@ ngx_http_pprof_labels_handler(ngx_http_request_t *r)
         return r->content_handler;
     }
 
-    return (ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n
-           ? ngx_http_pprof_engine[r->phase_handler].handler : NULL;
+    return (ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases
+           ? ngx_http_pprof_hot.engine[r->phase_handler].handler : NULL;
 }
 
 
 ngx_http_request_t *
 ngx_http_pprof_labels_upstream_request(ngx_connection_t *c)
 {
-    if (ngx_http_pprof_upstream_handler == NULL
-        || c->read->handler != ngx_http_pprof_upstream_handler)
+    if (ngx_http_pprof_hot.upstream == NULL
+        || c->read->handler != ngx_http_pprof_hot.upstream)
     {
         return NULL;
     }
@@ -434,7 +437,7 @@ ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
     ngx_http_pprof_set_t          *set;
     ngx_http_upstream_srv_conf_t  *uscf;
 
-    if (!ngx_http_pprof_labels.on) {
+    if (!ngx_http_pprof_hot.on) {
         return 0;
     }
 
@@ -459,14 +462,14 @@ ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
         set->method = r->method;
     }
 
-    ngx_http_pprof_labels.set = set;
+    ngx_http_pprof_hot.set = set;
 
     if (set->labels[phase] == 0) {
         set->labels[phase] = ngx_http_pprof_labels_make(r, set, phase);
 
         /* without room for one there is none for others */
 
-        ngx_http_pprof_labels.on = set->labels[phase] != 0;
+        ngx_http_pprof_hot.on = set->labels[phase] != 0;
     }
 
     return set->labels[phase];
@@ -598,7 +601,7 @@ ngx_http_pprof_labels_enter(ngx_http_request_t *r,
 {
     prt_labels = ngx_http_pprof_labels_in(r, phase);
 
-    return ngx_http_pprof_labels.checkers[phase](r, ph);
+    return ngx_http_pprof_hot.checkers[phase](r, ph);
 }
 
 
@@ -617,9 +620,9 @@ ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
 
     c = r->connection;
 
-    if (ngx_http_pprof_labels.client == NULL && c->data == r) {
-        ngx_http_pprof_labels.client = c->read->handler;
-        ngx_http_pprof_labels.log_error = c->log->handler;
+    if (ngx_http_pprof_hot.client == NULL && c->data == r) {
+        ngx_http_pprof_hot.client = c->read->handler;
+        ngx_http_pprof_hot.log_error = c->log->handler;
     }
 
     return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_SERVER_REWRITE_PHASE);
@@ -675,11 +678,11 @@ ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
 {
     ngx_connection_t  *c;
 
-    if (ngx_http_pprof_labels.upstream == NULL && r->upstream) {
+    if (ngx_http_pprof_hot.upstream == NULL && r->upstream) {
         c = r->upstream->peer.connection;
 
         if (c && c->data == r) {
-            ngx_http_pprof_labels.upstream = c->read->handler;
+            ngx_http_pprof_hot.upstream = c->read->handler;
         }
     }
 

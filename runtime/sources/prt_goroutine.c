@@ -220,7 +220,7 @@ prt_goroutine_thread(pid_t tid, const prt_stack_bounds_t *bounds,
     record.state = (uint32_t) prt_goroutine_string(name);
 
     if (tid == prt_loop_thread(&loop)) {
-        begin = prt_loop_event();
+        begin = prt_loop_since();
         now = prt_ticks();
 
         record.labels = prt_loop_labels();
