@@ -307,6 +307,7 @@ ngx_http_pprof_goroutines_idle(ngx_connection_t *c)
 {
     ngx_msec_int_t              ms;
     ngx_http_connection_t      *hc;
+    ngx_http_pprof_name_t       state;
     ngx_http_pprof_goroutine_t  g;
 
 #if (NGX_HTTP_V2)
@@ -327,26 +328,35 @@ ngx_http_pprof_goroutines_idle(ngx_connection_t *c)
 
 #endif
 
-    if (c->idle) {
-        ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_KEEPALIVE);
-        ms = ngx_http_pprof_keepalive_time(c, hc);
-
-    } else {
-        ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_FIRST_REQUEST);
-        ms = (ngx_msec_int_t) (ngx_current_msec - c->start_time);
-
-#if (NGX_HTTP_SSL)
-        if (c->ssl && !c->ssl->handshaked) {
-            ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_HANDSHAKE);
-        }
-#endif
+    ms = (ngx_msec_int_t) (ngx_current_msec - c->start_time);
 
 #if (NGX_HTTP_V2)
-        if (h2c && h2c->processing) {
-            ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_STREAMS);
-        }
+
+    /* it remains idle by name, once it was */
+
+    if (h2c && h2c->processing) {
+        state = NGX_HTTP_PPROF_STREAMS;
+
+    } else
+
 #endif
+
+    if (c->idle) {
+        state = NGX_HTTP_PPROF_KEEPALIVE;
+        ms = ngx_http_pprof_keepalive_time(c, hc);
+
+#if (NGX_HTTP_SSL)
+
+    } else if (c->ssl && !c->ssl->handshaked) {
+        state = NGX_HTTP_PPROF_HANDSHAKE;
+
+#endif
+
+    } else {
+        state = NGX_HTTP_PPROF_FIRST_REQUEST;
     }
+
+    ngx_http_pprof_goroutine_init(&g, state);
 
     g.entry.id = c->number;
     g.entry.lasts = (uint64_t) (ms > 0 ? ms : 0) * NGX_HTTP_PPROF_NSEC;

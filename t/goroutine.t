@@ -47,7 +47,7 @@ my $config = qq{
     location /connect { proxy_pass http://127.0.0.1:@{[ $deaf->sockport ]}; }
     location /header { proxy_pass http://127.0.0.1:@{[ $mute->sockport ]}; }
     location /body { proxy_pass http://127.0.0.1:@{[ $body->sockport ]}; }
-    location ^~ /added/ { add_before_body /header; alias html/; }
+    location ^~ /added/ { add_before_body /header; addition_types *; alias html/; }
     location ~ ^/(re|odd)%[a-z/]+\$ { proxy_pass http://127.0.0.1:@{[ $mute->sockport ]}; }
     location /burn { hosted burn; }
     location /hang { hosted hang; }
@@ -60,6 +60,7 @@ my %config = (
     http_config => qq{
         pprof_production off;
         client_header_timeout 300; client_body_timeout 300; keepalive_timeout 300;
+        proxy_connect_timeout 300; proxy_read_timeout 300; send_timeout 300;
         limit_req_zone \$server_port zone=z:1m rate=1r/m;
         server {
             listen 127.0.0.1:$tls_port ssl http2;
@@ -113,7 +114,7 @@ sub dump_of {
         } elsif ($line eq '' && $state eq 'frame' && @{ $g->{frames} }) {
             $state = 'between';
 
-        } elsif (@list || $line !~ /^# missing: /) {
+        } elsif (@list || $line !~ /^(?:# missing: .*)?$/) {
             push @problems, "line: $line";
         }
     }
@@ -219,6 +220,11 @@ for my $case (@states) {
 }
 
 
+# one that stays
+
+my $stays = client($nginx, request('GET /header'));
+
+
 # A subrequest has a parent, and its parent's stack below its own.
 
 {
@@ -268,7 +274,7 @@ for my $case (@states) {
            ($c) = in_state($dump, 'HTTP/2 streams') or return 0;
            @streams = grep { ($_->{parent} // 0) == $c->{id} } @{ $dump->{list} };
            return @streams == 20 && 20 == grep { $_->{state} eq 'upstream header' } @streams;
-       }, 60), 'HTTP/2: 20 streams') or diag scalar @streams;
+       }, 60), 'HTTP/2: 20 streams') or diag $dump->{text};
 
     is_deeply($dump->{problems}, [], 'HTTP/2: well formed');
 
@@ -323,7 +329,7 @@ for my $case (@states) {
     my $sum = 0;
     $sum += $_ for $text->{content} =~ /^(\d+) @ 0x/mg;
 
-    cmp_ok($total, '>=', 20, 'debug=1: total');
+    cmp_ok($total, '>=', 8, 'debug=1: total');
     is($sum, $total, 'debug=1: rows add up');
     like($text->{content}, qr/^#\t0x[0-9a-f]+\tupstream header\+0x0/m, 'debug=1: names');
 
@@ -336,6 +342,8 @@ for my $case (@states) {
 
     is($delta->total('goroutine', sub { $_[0]{frames}[0] eq 'keepalive' }), 7,
        'seconds: what has come');
+    cmp_ok($p->total('goroutine', sub { grep { $_ eq 'location /header' } @{ $_[0]{frames} } }),
+           '>=', 1, 'profile: one stays');
     is($delta->total('goroutine', sub { grep { $_ eq 'location /header' } @{ $_[0]{frames} } }),
        0, 'seconds: not what has stayed');
 
@@ -462,7 +470,7 @@ is_deeply([ $nginx->alerts ], [], 'no alert');
 {
     my $nginx = start_nginx(%config, http_config => $config{http_config}
                                                     . "\npprof_memory 1m;");
-    my @idle = map { client($nginx, request('GET /ok')) } 1 .. 900;
+    my @idle = map { client($nginx, request('GET /ok')) } 1 .. 1500;
     my $p;
 
     ok(wait_for(sub { $p = $nginx->profile($url);
@@ -479,7 +487,7 @@ SKIP: {
     my $n = 10_000;
     my ($code, $limit) = run_command([ 'sh', '-c', 'ulimit -n' ]);
 
-    skip "limit of $limit descriptors", 4 if $limit =~ /^\d+$/ && $limit < 2 * $n + 500;
+    skip "limit of $limit descriptors", 4 if $limit =~ /^\d+$/ && $limit < $n + 500;
 
     my $nginx = start_nginx(%config, workers => 2, connections => 12_000,
                             listen => 'backlog=4096',

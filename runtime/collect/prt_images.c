@@ -400,6 +400,22 @@ prt_images_name(prt_images_t *images, uint32_t string)
 }
 
 
+void
+prt_images_names_of(prt_images_t *images, const prt_slot_t *slot)
+{
+    uint32_t  id;
+
+    images->slot = slot;
+
+    for (id = prt_intern_next(&slot->strings, 0);
+         id;
+         id = prt_intern_next(&slot->strings, id))
+    {
+        (void) prt_images_name(images, id);
+    }
+}
+
+
 static int
 prt_images_name_add(prt_images_t *images, uint32_t at, uint32_t place,
     const char *text)

@@ -195,6 +195,8 @@ prt_merge_objects(const prt_snapshot_t *snapshot)
         if (prt_images_of(&m->images, &snapshot->slots[i].memory) != 0) {
             goto failed;
         }
+
+        prt_images_names_of(&m->images, &snapshot->slots[i].memory);
     }
 
     prt_images_sort(&m->images);
