@@ -130,6 +130,7 @@ ngx_pprof_init_process(ngx_cycle_t *cycle)
     ngx_memzero(&options, sizeof(prt_options_t));
 
     options.worker = (int) ngx_worker;
+    options.nonblocking = 1;
 
     ngx_http_pprof_options(cycle, &options);
 

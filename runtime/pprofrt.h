@@ -105,6 +105,13 @@ typedef struct {
     uint64_t               block_rate;
 
     /*
+     * The main program's own sockets never wait, as those of an event loop:
+     * its calls that receive, send and accept are left alone.  Those of
+     * libraries are not.
+     */
+    int                    nonblocking;
+
+    /*
      * Directories of debug files, separated by colons; NULL: /usr/lib/debug.
      * Has to stay where it is.
      */

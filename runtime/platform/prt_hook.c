@@ -24,6 +24,7 @@ typedef struct {
     void                  *from;          /* NULL: whatever it is */
     void                  *to;
     int                    lazy;          /* entries not bound yet as well */
+    int                    libraries;     /* not in the main program */
 } prt_change_t;
 
 
@@ -40,6 +41,7 @@ typedef struct {
 } prt_dynamic_t;
 
 
+static int prt_hooks_add(const prt_hook_t *hooks, unsigned n, int libraries);
 static int prt_hooks_apply(const prt_map_t *map, const prt_change_t *changes,
     unsigned n);
 static int prt_hook_wanted(const prt_object_t *object);
@@ -64,6 +66,20 @@ static uint64_t          prt_hooks_serial;    /* of the map they are in */
 
 int
 prt_hooks_install(const prt_hook_t *hooks, unsigned n)
+{
+    return prt_hooks_add(hooks, n, 0);
+}
+
+
+int
+prt_hooks_install_libraries(const prt_hook_t *hooks, unsigned n)
+{
+    return prt_hooks_add(hooks, n, 1);
+}
+
+
+static int
+prt_hooks_add(const prt_hook_t *hooks, unsigned n, int libraries)
 {
     int               rc;
     void             *p;
@@ -101,6 +117,7 @@ prt_hooks_install(const prt_hook_t *hooks, unsigned n)
         change->from = p;
         change->to = hooks[i].replacement;
         change->lazy = 1;
+        change->libraries = libraries;
     }
 
     /* the originals have to be seen before the first call */
@@ -194,6 +211,7 @@ prt_hook_object(const prt_object_t *object, const char *name, void *from,
     change.from = from;
     change.to = to;
     change.lazy = 1;
+    change.libraries = 0;
 
     rc = 0;
 
@@ -344,7 +362,9 @@ prt_hook_change(const prt_object_t *object, const prt_change_t *changes,
 
             addr = object->bias + reloc->r_offset;
 
-            if (c == n || addr % sizeof(uintptr_t) != 0) {
+            if (c == n || addr % sizeof(uintptr_t) != 0
+                || (changes[c].libraries && object->is_main))
+            {
                 continue;
             }
 

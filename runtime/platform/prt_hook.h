@@ -30,6 +30,9 @@ typedef struct {
  */
 int prt_hooks_install(const prt_hook_t *hooks, unsigned n);
 
+/* The same, in libraries alone: the main program's calls stay as they are. */
+int prt_hooks_install_libraries(const prt_hook_t *hooks, unsigned n);
+
 /*
  * Brings the map of objects up to date, and the hooks into objects that
  * appeared.  Cheap when nothing changed.  Returns as above.

@@ -137,7 +137,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
                       : PRT_HEAP_RATE_DEFAULT);
     prt_block_set_rate(options->block_rate == PRT_BLOCK_OFF ? 0
                        : options->block_rate ? options->block_rate
-                       : PRT_BLOCK_RATE_DEFAULT);
+                       : PRT_BLOCK_RATE_DEFAULT, options->nonblocking);
 
     /* without it stacks end where the tables do, no more */
     (void) prt_libunwind_init();

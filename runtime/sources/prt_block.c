@@ -55,7 +55,7 @@ extern const char  __stop_prt_block_hooks[];
 
 
 prt_block_limits_t  prt_block_limits = {
-    INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX
+    INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX
 };
 
 _Thread_local prt_block_local_t  prt_block_local
@@ -64,12 +64,14 @@ _Thread_local prt_block_local_t  prt_block_local
 static unsigned     prt_block_table;
 static _Atomic int  prt_block_active;
 static uint64_t     prt_block_ns;          /* the rate; 0: off */
+static int          prt_block_nonblocking;
 
 
 void
-prt_block_set_rate(uint64_t rate)
+prt_block_set_rate(uint64_t rate, int nonblocking)
 {
     prt_block_ns = rate;
+    prt_block_nonblocking = nonblocking;
 }
 
 
@@ -83,6 +85,7 @@ prt_block_rate(void)
 static int
 prt_block_start(unsigned table, char error[PRT_ERROR_LEN])
 {
+    int              (*sockets)(const prt_hook_t *hooks, unsigned n);
     unsigned           i;
     static prt_hook_t  locks[PRT_BLOCK_LOCKS];
 
@@ -100,8 +103,12 @@ prt_block_start(unsigned table, char error[PRT_ERROR_LEN])
                    ? prt_block_locks[i].hook : prt_block_timed_hooks[i];
     }
 
+    sockets = prt_block_nonblocking ? prt_hooks_install_libraries
+                                    : prt_hooks_install;
+
     if (prt_hooks_install(prt_block_call_hooks, prt_block_ncall_hooks) < 0
-        || prt_hooks_install(locks, PRT_BLOCK_LOCKS) < 0)
+        || prt_hooks_install(locks, PRT_BLOCK_LOCKS) < 0
+        || sockets(prt_block_socket_hooks, prt_block_nsocket_hooks) < 0)
     {
         snprintf(error, PRT_ERROR_LEN, "no memory for the blocking hooks");
         return -1;
@@ -166,6 +173,8 @@ prt_block_switch(int on)
 
     atomic_store(&prt_block_limits.min,
                  on ? (int64_t) prt_ticks_of(PRT_BLOCK_MIN) : INT64_MAX);
+    atomic_store(&prt_block_limits.worked,
+                 on ? (int64_t) prt_ticks_of(PRT_BLOCK_WORKED) : INT64_MAX);
     atomic_store(&prt_block_limits.look, look);
     atomic_store(&prt_block_limits.waited,
                  on ? (int64_t) prt_ticks_of(PRT_BLOCK_WAITED) : INT64_MAX);

@@ -16,10 +16,11 @@
  *
  * - A lock that could not be had at once: always, if it is the lock's call
  *   that waited and not a time-out's.
- * - Any other call that took PRT_BLOCK_MIN or more, and in which the thread
- *   went to sleep of its own accord, by the kernel's count of voluntary
- *   switches.  So neither long work in the kernel counts, nor a thread that
- *   was merely preempted, nor a virtual machine that was.
+ * - Any other call that took PRT_BLOCK_MIN or more (PRT_BLOCK_WORKED if it may
+ *   take that by copying), and in which the thread went to sleep of its own
+ *   accord, by the kernel's count of voluntary switches.  So neither long work
+ *   in the kernel counts, nor a thread that was merely preempted, nor a virtual
+ *   machine that was.
  *
  * Reading that count is a system call.  It is read after a call that took long,
  * and before one if it was not read for PRT_BLOCK_LOOK; for what may have slept
@@ -45,8 +46,9 @@
 #include "sources/prt_profile.h"
 
 
-#define PRT_BLOCK_MIN     20000            /* ns */
-#define PRT_BLOCK_LOOK    100000           /* ns */
+#define PRT_BLOCK_MIN     10000            /* ns */
+#define PRT_BLOCK_WORKED  50000            /* ns; the same where much is copied */
+#define PRT_BLOCK_LOOK    500000           /* ns */
 #define PRT_BLOCK_WAITED  4000             /* ns; a sleep takes longer */
 
 
@@ -66,6 +68,7 @@ typedef enum {
 #define PRT_BLOCK_CALL    0
 #define PRT_BLOCK_LOCK    1                /* it is in "mutex", too */
 #define PRT_BLOCK_WAIT    2                /* it may be idle */
+#define PRT_BLOCK_WORK    4                /* it may take long by work */
 
 
 /* of a thread; all zero at its start */
@@ -84,6 +87,7 @@ typedef struct {
 
 typedef struct {
     _Atomic int64_t  min;
+    _Atomic int64_t  worked;
     _Atomic int64_t  look;
     _Atomic int64_t  waited;
 
@@ -101,6 +105,8 @@ extern _Thread_local prt_block_local_t  prt_block_local
 
 extern const prt_hook_t  prt_block_call_hooks[];
 extern const unsigned    prt_block_ncall_hooks;
+extern const prt_hook_t  prt_block_socket_hooks[];
+extern const unsigned    prt_block_nsocket_hooks;
 
 /* a lock, and what tries it */
 
@@ -117,8 +123,11 @@ extern const prt_block_lock_t  prt_block_locks[PRT_BLOCK_LOCKS];
 extern const prt_hook_t        prt_block_timed_hooks[PRT_BLOCK_LOCKS];
 
 
-/* ns; 0: no hooks at all.  To be set before the source starts. */
-void prt_block_set_rate(uint64_t rate);
+/*
+ * ns; 0: no hooks at all.  And whether sockets of the main program never wait.
+ * To be set before the source starts.
+ */
+void prt_block_set_rate(uint64_t rate, int nonblocking);
 
 /* The calling thread is the profiler's own: it never blocks. */
 void prt_block_own(void);
@@ -191,9 +200,12 @@ prt_block_fast(uint64_t now)
 
 
 static inline int
-prt_block_long(uint64_t ticks)
+prt_block_long(uint64_t ticks, unsigned what)
 {
-    return __builtin_expect((int64_t) ticks >= prt_block_limit(min), 0);
+    return __builtin_expect((int64_t) ticks
+                            >= (what & PRT_BLOCK_WORK ? prt_block_limit(worked)
+                                                      : prt_block_limit(min)),
+                            0);
 }
 
 

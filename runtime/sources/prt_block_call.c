@@ -106,21 +106,33 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     CALL(pread64, PRT_BLOCK_CALL)                                             \
     CALL(__pread_chk, PRT_BLOCK_CALL)                                         \
     CALL(__pread64_chk, PRT_BLOCK_CALL)                                       \
-    CALL(readv, PRT_BLOCK_CALL)                                               \
     CALL(preadv, PRT_BLOCK_CALL)                                              \
     CALL(preadv64, PRT_BLOCK_CALL)                                            \
-    CALL(write, PRT_BLOCK_CALL)                                               \
-    CALL(pwrite, PRT_BLOCK_CALL)                                              \
-    CALL(pwrite64, PRT_BLOCK_CALL)                                            \
-    CALL(writev, PRT_BLOCK_CALL)                                              \
-    CALL(pwritev, PRT_BLOCK_CALL)                                             \
-    CALL(pwritev64, PRT_BLOCK_CALL)                                           \
-    CALL(sendfile, PRT_BLOCK_CALL)                                            \
-    CALL(sendfile64, PRT_BLOCK_CALL)                                          \
-    CALL(splice, PRT_BLOCK_CALL)                                              \
-    CALL(copy_file_range, PRT_BLOCK_CALL)                                     \
+    CALL(write, PRT_BLOCK_WORK)                                               \
+    CALL(pwrite, PRT_BLOCK_WORK)                                              \
+    CALL(pwrite64, PRT_BLOCK_WORK)                                            \
+    CALL(pwritev, PRT_BLOCK_WORK)                                             \
+    CALL(pwritev64, PRT_BLOCK_WORK)                                           \
+    CALL(sendfile, PRT_BLOCK_WORK)                                            \
+    CALL(sendfile64, PRT_BLOCK_WORK)                                          \
+    CALL(splice, PRT_BLOCK_WORK)                                              \
+    CALL(copy_file_range, PRT_BLOCK_WORK)                                     \
                                                                               \
     CALL(connect, PRT_BLOCK_CALL)                                             \
+    CALL(poll, PRT_BLOCK_WAIT)                                                \
+    CALL(__poll_chk, PRT_BLOCK_WAIT)                                          \
+    CALL(ppoll, PRT_BLOCK_WAIT)                                               \
+    CALL(__ppoll_chk, PRT_BLOCK_WAIT)                                         \
+    CALL(select, PRT_BLOCK_WAIT)                                              \
+    CALL(pselect, PRT_BLOCK_WAIT)
+
+
+/* What an event loop does with sockets that do not wait. */
+
+#define PRT_BLOCK_SOCKETS(CALL)                                               \
+                                                                              \
+    CALL(readv, PRT_BLOCK_CALL)                                               \
+    CALL(writev, PRT_BLOCK_WORK)                                              \
     CALL(accept, PRT_BLOCK_WAIT)                                              \
     CALL(accept4, PRT_BLOCK_WAIT)                                             \
     CALL(recv, PRT_BLOCK_CALL)                                                \
@@ -128,16 +140,10 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     CALL(recvfrom, PRT_BLOCK_CALL)                                            \
     CALL(recvmsg, PRT_BLOCK_CALL)                                             \
     CALL(recvmmsg, PRT_BLOCK_CALL)                                            \
-    CALL(send, PRT_BLOCK_CALL)                                                \
-    CALL(sendto, PRT_BLOCK_CALL)                                              \
-    CALL(sendmsg, PRT_BLOCK_CALL)                                             \
-    CALL(sendmmsg, PRT_BLOCK_CALL)                                            \
-    CALL(poll, PRT_BLOCK_WAIT)                                                \
-    CALL(__poll_chk, PRT_BLOCK_WAIT)                                          \
-    CALL(ppoll, PRT_BLOCK_WAIT)                                               \
-    CALL(__ppoll_chk, PRT_BLOCK_WAIT)                                         \
-    CALL(select, PRT_BLOCK_WAIT)                                              \
-    CALL(pselect, PRT_BLOCK_WAIT)
+    CALL(send, PRT_BLOCK_WORK)                                                \
+    CALL(sendto, PRT_BLOCK_WORK)                                              \
+    CALL(sendmsg, PRT_BLOCK_WORK)                                             \
+    CALL(sendmmsg, PRT_BLOCK_WORK)
 
 
 /* Where the functions that try them are not to be used: in the same order. */
@@ -196,7 +202,7 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
         start = prt_block_begin();                                            \
         rc = prt_block_call_##name(a, b, c, d, e, f);                         \
                                                                               \
-        if (prt_block_long(prt_ticks() - start)) {                            \
+        if (prt_block_long(prt_ticks() - start, what)) {                      \
             prt_block_ended(start, what, (uintptr_t) prt_block_call_##name);  \
         }                                                                     \
                                                                               \
@@ -218,7 +224,7 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
                                                                               \
         rc = prt_block_call_##name(a, b, c, d, e, f);                         \
                                                                               \
-        if (prt_block_long(prt_arch_ticks() - start)) {                       \
+        if (prt_block_long(prt_arch_ticks() - start, what)) {                 \
             prt_block_ended(start, what, (uintptr_t) prt_block_call_##name);  \
         }                                                                     \
                                                                               \
@@ -226,6 +232,7 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     }
 
 PRT_BLOCK_CALLS(PRT_BLOCK_CALL_HOOK)
+PRT_BLOCK_SOCKETS(PRT_BLOCK_CALL_HOOK)
 PRT_BLOCK_TIMED(PRT_BLOCK_CALL_HOOK)
 
 
@@ -244,7 +251,7 @@ PRT_BLOCK_TIMED(PRT_BLOCK_CALL_HOOK)
         start = prt_ticks();                                                  \
         rc = prt_block_call_##name(a, b, c, d, e, f, g, h);                   \
                                                                               \
-        if (prt_block_long(prt_ticks() - start)) {                            \
+        if (prt_block_long(prt_ticks() - start, PRT_BLOCK_CALL)) {            \
             prt_block_found(start, switches,                                  \
                             (uintptr_t) prt_block_call_##name);               \
         }                                                                     \
@@ -304,7 +311,7 @@ prt_block_fcntl(prt_block_fcntl_pt call, int fd, int cmd, uintptr_t arg)
     start = prt_block_begin();
     rc = call(fd, cmd, arg);
 
-    if (prt_block_long(prt_ticks() - start)) {
+    if (prt_block_long(prt_ticks() - start, PRT_BLOCK_CALL)) {
         prt_block_ended(start, PRT_BLOCK_LOCK, (uintptr_t) call);
     }
 
@@ -340,6 +347,11 @@ const prt_hook_t  prt_block_call_hooks[] = {
 };
 
 
+const prt_hook_t  prt_block_socket_hooks[] = {
+    PRT_BLOCK_SOCKETS(prt_block_hook_what)
+};
+
+
 const prt_hook_t  prt_block_timed_hooks[PRT_BLOCK_LOCKS] = {
     PRT_BLOCK_TIMED(prt_block_hook_what)
 };
@@ -347,3 +359,6 @@ const prt_hook_t  prt_block_timed_hooks[PRT_BLOCK_LOCKS] = {
 
 const unsigned  prt_block_ncall_hooks = sizeof(prt_block_call_hooks)
                                         / sizeof(prt_hook_t);
+
+const unsigned  prt_block_nsocket_hooks = sizeof(prt_block_socket_hooks)
+                                          / sizeof(prt_hook_t);
