@@ -38,6 +38,7 @@ typedef struct {
     ngx_http_upstream_srv_conf_t  *uscf;        /* NULL: none */
     ngx_uint_t                     method;
     uint32_t                       labels[NGX_HTTP_PPROF_PHASES];
+    ngx_uint_t                     full;        /* there was no room for one */
 } ngx_http_pprof_set_t;
 
 
@@ -47,6 +48,7 @@ static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
     ngx_uint_t phase);
 static uint32_t ngx_http_pprof_labels_make(ngx_http_request_t *r,
     ngx_http_pprof_set_t *set, ngx_uint_t phase);
+static ngx_str_t *ngx_http_pprof_labels_method(ngx_uint_t method);
 static void ngx_http_pprof_labels_server(ngx_http_request_t *r,
     ngx_str_t *value, u_char *text);
 static void ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
@@ -106,29 +108,21 @@ static ngx_http_phase_handler_pt  ngx_http_pprof_enter[] = {
 };
 
 
-/* by the bits of r->method, from NGX_HTTP_GET on */
-
-static ngx_str_t  ngx_http_pprof_method_names[] = {
-    ngx_string("GET"),
-    ngx_string("HEAD"),
-    ngx_string("POST"),
-    ngx_string("PUT"),
-    ngx_string("DELETE"),
-    ngx_string("MKCOL"),
-    ngx_string("COPY"),
-    ngx_string("MOVE"),
-    ngx_string("OPTIONS"),
-    ngx_string("PROPFIND"),
-    ngx_string("PROPPATCH"),
-    ngx_string("LOCK"),
-    ngx_string("UNLOCK"),
-    ngx_string("PATCH"),
-    ngx_string("TRACE"),
-    ngx_string("CONNECT")
+static struct {
+    ngx_uint_t   method;
+    ngx_str_t    name;
+} ngx_http_pprof_methods[] = {
+    { NGX_HTTP_GET, ngx_string("GET") },
+    { NGX_HTTP_HEAD, ngx_string("HEAD") },
+    { NGX_HTTP_POST, ngx_string("POST") },
+    { NGX_HTTP_PUT, ngx_string("PUT") },
+    { NGX_HTTP_DELETE, ngx_string("DELETE") },
+    { NGX_HTTP_PATCH, ngx_string("PATCH") },
+    { NGX_HTTP_OPTIONS, ngx_string("OPTIONS") }
 };
 
 #define NGX_HTTP_PPROF_METHODS                                                \
-    (sizeof(ngx_http_pprof_method_names) / sizeof(ngx_str_t))
+    (sizeof(ngx_http_pprof_methods) / sizeof(ngx_http_pprof_methods[0]))
 
 static ngx_str_t  ngx_http_pprof_other_method = ngx_string("other");
 
@@ -315,6 +309,15 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
         if (counts[i] != 0 && ngx_http_pprof_enter[i]) {
             ngx_http_pprof_hot.checkers[i] = ph->checker;
             ph->checker = ngx_http_pprof_enter[i];
+
+            /*
+             * Lua moves its handler from the first place of its phase to the
+             * last, with the first request.
+             */
+
+            if (counts[i] > 1 && i != NGX_HTTP_CONTENT_PHASE) {
+                ph[1].checker = ngx_http_pprof_enter[i];
+            }
         }
 
         ngx_memset(p, (int) i, counts[i]);
@@ -464,12 +467,17 @@ ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
 
     ngx_http_pprof_hot.set = set;
 
-    if (set->labels[phase] == 0) {
+    if (set->labels[phase] == 0 && !set->full) {
         set->labels[phase] = ngx_http_pprof_labels_make(r, set, phase);
 
-        /* without room for one there is none for others */
+        /* without room for it: what is the same for all that it is asked for */
 
-        ngx_http_pprof_hot.on = set->labels[phase] != 0;
+        if (set->labels[phase] == 0) {
+            set->labels[phase] = ngx_http_pprof_labels_make(r, set,
+                                                    NGX_HTTP_PPROF_PHASES);
+        }
+
+        set->full = set->labels[phase] == 0;
     }
 
     return set->labels[phase];
@@ -502,7 +510,7 @@ ngx_http_pprof_labels_make(ngx_http_request_t *r, ngx_http_pprof_set_t *set,
     u_char                      server[NGX_HTTP_PPROF_TEXT_LEN];
     u_char                      upstream[NGX_HTTP_PPROF_TEXT_LEN];
     ngx_str_t                   values[NGX_HTTP_PPROF_LABELS];
-    ngx_uint_t                  i, n, bit;
+    ngx_uint_t                  i, n;
     prt_label_text_t            texts[NGX_HTTP_PPROF_LABELS];
     ngx_http_pprof_loc_conf_t  *plcf;
 
@@ -522,14 +530,9 @@ ngx_http_pprof_labels_make(ngx_http_request_t *r, ngx_http_pprof_set_t *set,
         ngx_http_pprof_labels_upstream(set->uscf, &values[2], upstream);
     }
 
-    values[3] = ngx_http_pprof_phase_names[phase];
-    values[4] = ngx_http_pprof_other_method;
-
-    for (i = 0, bit = NGX_HTTP_GET; i < NGX_HTTP_PPROF_METHODS; i++, bit <<= 1)
-    {
-        if (set->method == bit) {
-            values[4] = ngx_http_pprof_method_names[i];
-        }
+    if (phase < NGX_HTTP_PPROF_PHASES) {
+        values[3] = ngx_http_pprof_phase_names[phase];
+        values[4] = *ngx_http_pprof_labels_method(set->method);
     }
 
     n = 0;
@@ -548,6 +551,23 @@ ngx_http_pprof_labels_make(ngx_http_request_t *r, ngx_http_pprof_set_t *set,
     }
 
     return prt_labels_make(texts, n);
+}
+
+
+/* Clients choose the method: those that few use make no sets of their own. */
+
+static ngx_str_t *
+ngx_http_pprof_labels_method(ngx_uint_t method)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_PPROF_METHODS; i++) {
+        if (ngx_http_pprof_methods[i].method == method) {
+            return &ngx_http_pprof_methods[i].name;
+        }
+    }
+
+    return &ngx_http_pprof_other_method;
 }
 
 

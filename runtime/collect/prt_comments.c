@@ -458,6 +458,14 @@ prt_comment_stacks(prt_merge_t *merge, unsigned profile,
                 " in memory that is no stack)", stacks, truncated,
                 PRT_STACK_MAX, outside + row + broken, outside, row, broken);
 
+    labels = prt_comment_sum(NULL, end, PRT_COUNT_LABELS_LOST);
+
+    if (labels) {
+        prt_comment(merge, "pprof_memory is too small: %" PRIu64 " sets of "
+                    "labels had no room, and are without phase and method, or "
+                    "missing", labels);
+    }
+
     labels = 0;
     lost = 0;
     objects = 0;
