@@ -452,7 +452,7 @@ prt_comment_stacks(prt_merge_t *merge, unsigned profile,
     row = prt_comment_sum(start, end, PRT_COUNT_NO_ROW);
     broken = prt_comment_sum(start, end, PRT_COUNT_BROKEN);
 
-    prt_comment(merge, "stacks: %" PRIu64 " taken, %" PRIu64 " longer than "
+    prt_comment(merge, "stacks, of all profiles: %" PRIu64 " taken, %" PRIu64 " longer than "
                 "%d frames, %" PRIu64 " not complete (%" PRIu64 " outside of "
                 "all objects, %" PRIu64 " without unwind information, %" PRIu64
                 " in memory that is no stack)", stacks, truncated,

@@ -45,7 +45,8 @@ static const char *const  prt_images_names[] = {
     "[stack ends outside of all objects]",
     "[stack ends without unwind information]",
     "[stack ends in memory that is no stack]",
-    "[after the last tick of a thread that ended]"
+    "[after the last tick of a thread that ended]",
+    "[what the handler did was not seen]"
 };
 
 _Static_assert(sizeof(prt_images_names) / sizeof(char *)

@@ -19,7 +19,7 @@
 #define PRT_MERGE_LABELS   2               /* of ours: worker, pid */
 
 /* and special ones, at the end or as the leaf */
-#define PRT_MERGE_FRAMES   (PRT_STACK_MAX + 2)
+#define PRT_MERGE_FRAMES   (PRT_STACK_MAX + 3)
 
 
 static prt_merger_t *prt_merger_create(void);

@@ -82,6 +82,10 @@ prt_where(const prt_report_t *report, prt_symbols_t *symbols, char *text,
         }
     }
 
+    if (i < sample->nframes) {
+        prt_where_add(&where, ", ...");
+    }
+
     return where.len;
 }
 

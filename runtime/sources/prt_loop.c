@@ -167,9 +167,10 @@ prt_loop_keep(uint64_t begin, uint64_t end)
     stall->begin = begin;
     stall->end = end;
     stall->labels = prt_labels;
-    stall->frames[0] = (uint64_t) (uintptr_t) prt_loop_handler + 1;
-    stall->nframes = 1 + prt_record_stack(&regs, &prt_loop_bounds,
-                                          stall->frames + 1, prt_unwind);
+    stall->frames[0] = PRT_FRAME_UNSEEN;
+    stall->frames[1] = (uint64_t) (uintptr_t) prt_loop_handler + 1;
+    stall->nframes = 2 + prt_record_stack(&regs, &prt_loop_bounds,
+                                          stall->frames + 2, prt_unwind);
 
     atomic_store(&prt_loop_head, head + 1);
 }

@@ -26,7 +26,7 @@ typedef struct {
     uint64_t             end;
     uint32_t             labels;           /* at its end */
     unsigned             nframes;
-    uint64_t             frames[PRT_STACK_MAX + 2];  /* its handler, and who called that */
+    uint64_t             frames[PRT_STACK_MAX + 3];  /* its handler, and who called that */
 } prt_loop_stall_t;
 
 

@@ -44,7 +44,7 @@ typedef struct {
     uint64_t             ns;
     uint32_t             labels;
     unsigned             nframes;
-    uint64_t             frames[PRT_STACK_MAX + 2];
+    uint64_t             frames[PRT_STACK_MAX + 3];
 } prt_stall_seen_t;
 
 
