@@ -41,6 +41,7 @@ typedef enum {
     NGX_HTTP_PPROF_KEEPALIVE,
     NGX_HTTP_PPROF_FIRST_REQUEST,
     NGX_HTTP_PPROF_HANDSHAKE,
+    NGX_HTTP_PPROF_SHUTDOWN,
     NGX_HTTP_PPROF_STREAMS,
     NGX_HTTP_PPROF_CLIENT_HEADER,
     NGX_HTTP_PPROF_CLIENT_BODY,
@@ -78,7 +79,6 @@ typedef enum {
 
 typedef struct {
     ngx_event_t                 event;
-    ngx_uint_t                  busy;
     ngx_uint_t                  others;      /* clients have been listed */
     ngx_uint_t                  next;        /* connection */
     ngx_int_t                   left;        /* of this slice */
@@ -96,6 +96,9 @@ typedef struct {
 static void ngx_http_pprof_goroutines_handler(ngx_event_t *ev);
 static void ngx_http_pprof_goroutines_client(ngx_connection_t *c);
 static void ngx_http_pprof_goroutines_other(ngx_connection_t *c);
+#if (NGX_HTTP_SSL)
+static void ngx_http_pprof_goroutines_closing(ngx_connection_t *c);
+#endif
 static void ngx_http_pprof_goroutines_idle(ngx_connection_t *c);
 static void ngx_http_pprof_goroutines_request(ngx_http_request_t *r,
     ngx_uint_t parent);
@@ -133,6 +136,7 @@ static ngx_str_t  ngx_http_pprof_names[] = {
     ngx_string("keepalive"),
     ngx_string("waiting for request"),
     ngx_string("SSL handshaking"),
+    ngx_string("SSL shutdown"),
     ngx_string("HTTP/2 streams"),
     ngx_string("client header"),
     ngx_string("client body"),
@@ -183,6 +187,12 @@ ngx_http_pprof_goroutines_init(ngx_cycle_t *cycle)
 
     walk = &ngx_http_pprof_walk;
 
+    /* a single process comes here again with its next cycle */
+
+    if (walk->event.posted) {
+        ngx_delete_posted_event(&walk->event);
+    }
+
     /* numbers of names are of the slot that this process has now */
 
     ngx_memzero(ngx_http_pprof_frames, sizeof(ngx_http_pprof_frames));
@@ -210,17 +220,14 @@ ngx_http_pprof_goroutines(void)
 
     walk = &ngx_http_pprof_walk;
 
-    if (walk->busy || !prt_goroutines_wanted()) {
-        return;
+    if (!walk->event.posted && prt_goroutines_wanted()) {
+        walk->others = 0;
+        walk->next = 0;
+
+        ngx_memzero(walk->peers, walk->size);
+
+        ngx_post_event(&walk->event, &ngx_posted_next_events);
     }
-
-    walk->busy = 1;
-    walk->others = 0;
-    walk->next = 0;
-
-    ngx_memzero(walk->peers, walk->size);
-
-    ngx_http_pprof_goroutines_handler(&walk->event);
 }
 
 
@@ -241,8 +248,6 @@ ngx_http_pprof_goroutines_handler(ngx_event_t *ev)
 
             if (walk->others) {
                 prt_goroutines_end(1);
-
-                walk->busy = 0;
 
                 /* others may have asked meanwhile */
 
@@ -296,8 +301,41 @@ ngx_http_pprof_goroutines_client(ngx_connection_t *c)
         return;
     }
 
+#if (NGX_HTTP_SSL)
+
+    /* its request is gone, and its data still that */
+
+    if (c->ssl && c->ssl->handler == ngx_http_close_connection) {
+        ngx_http_pprof_goroutines_closing(c);
+        return;
+    }
+
+#endif
+
     ngx_http_pprof_goroutines_idle(c);
 }
+
+
+#if (NGX_HTTP_SSL)
+
+static void
+ngx_http_pprof_goroutines_closing(ngx_connection_t *c)
+{
+    ngx_http_pprof_goroutine_t  g;
+
+    ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_SHUTDOWN);
+
+    g.entry.id = c->number;
+    g.entry.creator = (const void *) ngx_event_accept;
+
+    ngx_http_pprof_goroutine_function(&g, (const void *) c->write->handler);
+    ngx_http_pprof_goroutine_frame(&g,
+        ngx_http_pprof_name(NGX_HTTP_PPROF_CONNECTION_ROOT));
+
+    (void) prt_goroutines_add(&g.entry);
+}
+
+#endif
 
 
 /* Between requests, before the first one, or with those of HTTP/2. */

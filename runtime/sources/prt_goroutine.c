@@ -35,6 +35,7 @@ static void prt_goroutine_threads(uint64_t number);
 static void prt_goroutine_thread(pid_t tid, const prt_stack_bounds_t *bounds,
     unsigned tries);
 static uint64_t prt_goroutine_string(const char *text);
+static uint32_t prt_goroutine_state(uint64_t frame);
 static uint32_t prt_goroutine_ms(uint64_t ns);
 
 
@@ -217,7 +218,7 @@ prt_goroutine_thread(pid_t tid, const prt_stack_bounds_t *bounds,
         }
     }
 
-    record.state = (uint32_t) prt_goroutine_string(name);
+    record.state = prt_goroutine_state(prt_goroutine_string(name));
 
     if (tid == prt_loop_thread(&loop)) {
         begin = prt_loop_since();
@@ -267,6 +268,15 @@ static uint64_t
 prt_goroutine_string(const char *text)
 {
     return prt_frame(text, strlen(text));
+}
+
+
+/* Its string; there may have been no room for it. */
+
+static uint32_t
+prt_goroutine_state(uint64_t frame)
+{
+    return frame & PRT_FRAME_NAME ? (uint32_t) frame : 0;
 }
 
 
@@ -321,7 +331,7 @@ prt_goroutines_add(const prt_goroutine_t *goroutine)
     record.lasts = prt_goroutine_ms(goroutine->lasts);
     record.age = prt_goroutine_ms(goroutine->age);
     record.labels = goroutine->labels;
-    record.state = (uint32_t) goroutine->state;
+    record.state = prt_goroutine_state(goroutine->state);
     record.parent = goroutine->parent & 0x7fffffff;
     record.work = goroutine->work;
 
