@@ -22,7 +22,7 @@
 #define PRT_GOROUTINE_FRAMES  (PRT_STACK_MAX + 3)  /* creator, state, special */
 #define PRT_GOROUTINE_TRIES   3            /* at a thread that is on the move */
 
-/* one that runs and takes no signal costs 20 ms, and nobody waits for long */
+/* a try at one that runs and takes no signal costs 20 ms, and nobody waits for long */
 #define PRT_GOROUTINE_TIME    (200 * PRT_MSEC)
 
 
@@ -196,10 +196,6 @@ prt_goroutine_thread(pid_t tid, const prt_stack_bounds_t *bounds,
 
     while (tries-- && n == 0) {
         n = prt_peek(tid, bounds, frames + 2, &call);
-
-        if (call == PRT_PEEK_RUNNING) {
-            break;
-        }
     }
 
     if (n == 0) {
