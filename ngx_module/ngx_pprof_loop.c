@@ -39,7 +39,7 @@ ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev))
 {
     ngx_pprof_loop_begin = begin;
 
-    /* a single process may come here again with its next cycle */
+    /* never around itself */
 
     if (ngx_event_actions.process_events == ngx_pprof_loop_process_events) {
         return;

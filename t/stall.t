@@ -21,7 +21,12 @@ my %config = (http_config => 'pprof_production off;', config => q{
 });
 
 
-sub stalls { $_[0]->profile('/debug/pprof/stall' . ($_[1] // '')) }
+# A connection of its own each time: one that is kept could be that of a worker
+# which does not answer any more.
+
+my %new = (headers => { Connection => 'close' });
+
+sub stalls { $_[0]->profile('/debug/pprof/stall' . ($_[1] // ''), %new) }
 
 
 # The profile has all that was held, which is booked when the event ends.
@@ -134,14 +139,14 @@ sub booked {
            return $seen > 0.9;
        }, 60), 'endless: in the profile');
 
-    my $p = $nginx->profile('/debug/pprof/profile?seconds=1');
+    my $p = $nginx->profile('/debug/pprof/profile?seconds=1', %new);
     cmp_ok($p->share('cpu', qr/^hosted_hang$/), '>', 0.9,
            'endless: in the CPU profile');
 
     my $index;
 
     ok(wait_for(sub {
-           $index = $nginx->get('/debug/pprof/')->{content};
+           $index = $nginx->get('/debug/pprof/', %new)->{content};
            return $index =~ /loop is held for/ && $index =~ /hosted_hang/;
        }, 60), 'endless: the index names it');
 
