@@ -21,12 +21,7 @@ my %config = (http_config => 'pprof_production off;', config => q{
 });
 
 
-# A connection of its own each time: one that is kept could be that of a worker
-# which does not answer any more.
-
-my %new = (headers => { Connection => 'close' });
-
-sub stalls { $_[0]->profile('/debug/pprof/stall' . ($_[1] // ''), %new) }
+sub stalls { $_[0]->profile('/debug/pprof/stall' . ($_[1] // '')) }
 
 
 # The profile has all that was held, which is booked when the event ends.
@@ -128,10 +123,14 @@ sub booked {
         pprof_stall_threshold 50ms;
     });
 
+    my %before = map { $_ => cpu_ns($_) } $nginx->worker_pids;
     my $hang = $nginx->background('/hang?how=spin&ms=60000');
-    my ($name, $seen);
+    my $seen;
 
-    my $start = time;
+    # before that, the worker could accept what asks for the profile, too
+
+    ok(wait_for(sub { grep { cpu_ns($_) - $before{$_} > 0.2e9 } keys %before },
+                60), 'endless: one worker hangs');
 
     ok(wait_for(sub {
            my $p = eval { stalls($nginx) } or return 0;
@@ -139,14 +138,14 @@ sub booked {
            return $seen > 0.9;
        }, 60), 'endless: in the profile');
 
-    my $p = $nginx->profile('/debug/pprof/profile?seconds=1', %new);
+    my $p = $nginx->profile('/debug/pprof/profile?seconds=1');
     cmp_ok($p->share('cpu', qr/^hosted_hang$/), '>', 0.9,
            'endless: in the CPU profile');
 
     my $index;
 
     ok(wait_for(sub {
-           $index = $nginx->get('/debug/pprof/', %new)->{content};
+           $index = $nginx->get('/debug/pprof/')->{content};
            return $index =~ /loop is held for/ && $index =~ /hosted_hang/;
        }, 60), 'endless: the index names it');
 
