@@ -100,7 +100,10 @@ is_deeply([ sort @named ], [ sort @workers ], 'the dead are forgotten');
 
 # a worker that does not run is named, and its windows end with those that do
 
+# (on its way there it could still be woken for the connection that asks)
+
 kill STOP => $workers[0];
+ok((wait_for { PprofTest::slurp("/proc/$workers[0]/stat") =~ /\) T / } 60), 'it stands');
 
 my $comments = join "\n", $nginx->profile($path)->comments;
 
