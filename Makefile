@@ -160,12 +160,14 @@ $(BUILD)/bench_unwind: tools/bench_unwind.c $(OBJS)
 
 # a pair of malloc() and free(); the library is loaded by the program
 
-$(BUILD)/bench_heap: tools/bench_heap.c $(BUILD)/libpprofrt.so
+$(BUILD)/bench_heap: tools/bench_heap.c tools/bench_library.h \
+        $(BUILD)/libpprofrt.so
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -Wl,-z,now -o $@ $< -ldl
 
 # calls that could block; in the same way
 
-$(BUILD)/bench_block: tools/bench_block.c $(BUILD)/libpprofrt.so
+$(BUILD)/bench_block: tools/bench_block.c tools/bench_library.h \
+        $(BUILD)/libpprofrt.so
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -Wl,-z,now -o $@ $< -ldl
 
 # names: their time and memory

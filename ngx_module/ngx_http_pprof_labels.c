@@ -189,19 +189,19 @@ ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
 }
 
 
+static inline ngx_uint_t
+ngx_http_pprof_labels_where(ngx_http_request_t *r)
+{
+    return (ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases
+           ? ngx_http_pprof_hot.phases[r->phase_handler]
+           : NGX_HTTP_CONTENT_PHASE;
+}
+
+
 static inline uint32_t
 ngx_http_pprof_labels_of(ngx_http_request_t *r)
 {
-    ngx_uint_t  phase;
-
-    if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases) {
-        phase = ngx_http_pprof_hot.phases[r->phase_handler];
-
-    } else {
-        phase = NGX_HTTP_CONTENT_PHASE;
-    }
-
-    return ngx_http_pprof_labels_in(r, phase);
+    return ngx_http_pprof_labels_in(r, ngx_http_pprof_labels_where(r));
 }
 
 
@@ -388,9 +388,7 @@ uint32_t
 ngx_http_pprof_labels(ngx_http_request_t *r, ngx_uint_t *phase)
 {
     if (phase) {
-        *phase = (ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases
-                 ? ngx_http_pprof_hot.phases[r->phase_handler]
-                 : NGX_HTTP_CONTENT_PHASE;
+        *phase = ngx_http_pprof_labels_where(r);
     }
 
     return ngx_http_pprof_labels_of(r);
@@ -407,11 +405,9 @@ ngx_http_pprof_labels_phase(ngx_uint_t phase)
 ngx_http_handler_pt
 ngx_http_pprof_labels_handler(ngx_http_request_t *r)
 {
-    ngx_uint_t  phase;
-
-    (void) ngx_http_pprof_labels(r, &phase);
-
-    if (phase == NGX_HTTP_CONTENT_PHASE && r->content_handler) {
+    if (ngx_http_pprof_labels_where(r) == NGX_HTTP_CONTENT_PHASE
+        && r->content_handler)
+    {
         return r->content_handler;
     }
 

@@ -14,16 +14,14 @@
  */
 
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "pprofrt.h"
+#include "bench_library.h"
 
 
 #define BENCH_CALLS   200000
@@ -34,47 +32,6 @@
 static pthread_mutex_t   bench_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t  bench_rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static int               bench_fd;
-
-
-static int
-bench_start(const char *library)
-{
-    int            (*start)(prt_region_t *, const prt_options_t *, char *);
-    char             error[PRT_ERROR_LEN];
-    void            *handle;
-    prt_options_t    options;
-
-    handle = dlopen(library, RTLD_NOW);
-
-    if (handle == NULL) {
-        fprintf(stderr, "%s\n", dlerror());
-        return -1;
-    }
-
-    *(void **) &start = dlsym(handle, "prt_start");
-
-    memset(&options, 0, sizeof(options));
-    options.worker = -1;
-    options.heap_rate = PRT_HEAP_OFF;
-
-    if (start == NULL || start(NULL, &options, error) != 0) {
-        fprintf(stderr, "prt_start() failed\n");
-        return -1;
-    }
-
-    return 0;
-}
-
-
-static double
-bench_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-
-    return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
-}
 
 
 static void
@@ -134,12 +91,17 @@ bench_thread(void *data)
 int
 main(int argc, char **argv)
 {
-    int        round;
-    double     best[BENCH_KINDS], t;
-    unsigned   kind;
-    pthread_t  thread;
+    int             round;
+    double          best[BENCH_KINDS], t;
+    unsigned        kind;
+    pthread_t       thread;
+    prt_options_t   options;
 
-    if (argc > 1 && bench_start(argv[1]) != 0) {
+    memset(&options, 0, sizeof(prt_options_t));
+    options.worker = -1;
+    options.heap_rate = PRT_HEAP_OFF;
+
+    if (argc > 1 && bench_start(argv[1], &options) != 0) {
         return 1;
     }
 

@@ -13,57 +13,15 @@
  */
 
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "pprofrt.h"
+#include "bench_library.h"
 
 
 #define BENCH_PAIRS   400000
 #define BENCH_ROUNDS  15
-
-
-static int
-bench_start(const char *library)
-{
-    int            (*start)(prt_region_t *, const prt_options_t *, char *);
-    char             error[PRT_ERROR_LEN];
-    void            *handle;
-    prt_options_t    options;
-
-    handle = dlopen(library, RTLD_NOW);
-
-    if (handle == NULL) {
-        fprintf(stderr, "%s\n", dlerror());
-        return -1;
-    }
-
-    *(void **) &start = dlsym(handle, "prt_start");
-
-    memset(&options, 0, sizeof(options));
-    options.worker = -1;
-
-    if (start == NULL || start(NULL, &options, error) != 0) {
-        fprintf(stderr, "prt_start() failed\n");
-        return -1;
-    }
-
-    return 0;
-}
-
-
-static double
-bench_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-
-    return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
-}
 
 
 static double
@@ -88,13 +46,17 @@ bench_pairs(size_t size)
 int
 main(int argc, char **argv)
 {
-    int       round;
-    double    best[4], t;
-    unsigned  i;
+    int             round;
+    double          best[4], t;
+    unsigned        i;
+    prt_options_t   options;
 
     static const size_t  sizes[] = { 32, 256, 4096, 65536 };
 
-    if (argc > 1 && bench_start(argv[1]) != 0) {
+    memset(&options, 0, sizeof(prt_options_t));
+    options.worker = -1;
+
+    if (argc > 1 && bench_start(argv[1], &options) != 0) {
         return 1;
     }
 

@@ -24,6 +24,7 @@
 
 static prt_merger_t *prt_merger_create(void);
 static void prt_merger_destroy(prt_merger_t *m);
+static void prt_merge_give(prt_merger_t *m, prt_merge_t *merge);
 static int prt_merge_slot(prt_merger_t *m, unsigned profile,
     const prt_snapshot_slot_t *start, const prt_snapshot_slot_t *end);
 
@@ -50,7 +51,6 @@ prt_merge(prt_region_t *region, unsigned profile, const prt_target_t *target,
         goto failed;
     }
 
-    merge->arena = m->arena;
     report = &merge->report;
 
     i = 0;
@@ -92,17 +92,13 @@ prt_merge(prt_region_t *region, unsigned profile, const prt_target_t *target,
         i++;
     }
 
-    prt_images_sort(&m->images);
+    prt_merge_give(m, merge);
 
     report->name = p->info.name;
     report->types = p->types;
     report->ntypes = p->ntypes;
     report->period_type = p->period_type;
     report->default_type = p->default_type;
-    report->samples = m->samples;
-    report->nsamples = m->nsamples;
-    report->images = m->images.images;
-    report->nimages = m->images.nimages;
     report->time = (int64_t) prt_clock(CLOCK_REALTIME);
     report->duration = start ? (int64_t) (end->now - start->now) : 0;
     report->period = p->sampled ? p->sampled() : p->period;
@@ -156,13 +152,7 @@ prt_merge_stack(const prt_slot_t *slot, const uint64_t *frames, unsigned n,
         goto failed;
     }
 
-    prt_images_sort(&m->images);
-
-    merge->arena = m->arena;
-    merge->report.samples = m->samples;
-    merge->report.nsamples = 1;
-    merge->report.images = m->images.images;
-    merge->report.nimages = m->images.nimages;
+    prt_merge_give(m, merge);
 
     free(m);
 
@@ -199,11 +189,7 @@ prt_merge_objects(const prt_snapshot_t *snapshot)
         prt_images_names_of(&m->images, &snapshot->slots[i].memory);
     }
 
-    prt_images_sort(&m->images);
-
-    merge->arena = m->arena;
-    merge->report.images = m->images.images;
-    merge->report.nimages = m->images.nimages;
+    prt_merge_give(m, merge);
 
     free(m);
 
@@ -253,6 +239,21 @@ prt_merger_destroy(prt_merger_t *m)
     free(m->samples);
     free(m->images.images);
     free(m);
+}
+
+
+/* All that was put together is the report's now; nothing can be added. */
+
+static void
+prt_merge_give(prt_merger_t *m, prt_merge_t *merge)
+{
+    prt_images_sort(&m->images);
+
+    merge->arena = m->arena;
+    merge->report.samples = m->samples;
+    merge->report.nsamples = m->nsamples;
+    merge->report.images = m->images.images;
+    merge->report.nimages = m->images.nimages;
 }
 
 

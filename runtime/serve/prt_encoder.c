@@ -123,6 +123,7 @@ prt_encoder_main(void *data)
 {
     uint32_t        word;
     uint64_t        trimmed;
+    unsigned        answered;
     prt_job_t      *job, *next;
     prt_symbols_t  *symbols;
 
@@ -140,6 +141,7 @@ prt_encoder_main(void *data)
     }
 
     trimmed = prt_now();
+    answered = 0;
 
     for ( ;; ) {
         atomic_store(&prt_encoder_wanted, 0);
@@ -155,6 +157,8 @@ prt_encoder_main(void *data)
                 prt_job_free(job);
                 continue;
             }
+
+            answered |= job->kind != PRT_JOB_NOTICE;
 
             prt_encoder_current(job);
             prt_encode(job, symbols);
@@ -175,9 +179,12 @@ prt_encoder_main(void *data)
             continue;
         }
 
-        /* the network is not waited for by anybody but this idle thread */
+        /*
+         * The network is not waited for by anybody but this idle thread, nor
+         * asked where nobody has asked for a profile.
+         */
 
-        if (symbols) {
+        if (symbols && answered) {
             (void) prt_symbols_fetch_missing(symbols, PRT_ENCODER_FETCH,
                                              &prt_encoder_wanted);
         }

@@ -145,6 +145,9 @@ void prt_session_drop(prt_job_t *job);
 
 /* notices: prt_notice.c */
 
+/* Before the threads start. */
+void prt_notice_start(void);
+
 void prt_notice_stall(const prt_stall_notice_t *stall);
 
 /* On the encoder thread; takes the job over. */

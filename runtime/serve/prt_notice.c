@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "encode/prt_where.h"
 #include "platform/prt_clock.h"
@@ -18,12 +17,15 @@
 #include "sources/prt_record.h"
 
 
-static const char *prt_notice_mark(const char *where);
-
-
-/* There is at most one for the index that waits for its names. */
-
+/* One for the index waits for its names already. */
 static atomic_int  prt_notice_begun;
+
+
+void
+prt_notice_start(void)
+{
+    atomic_store(&prt_notice_begun, 0);
+}
 
 
 void
@@ -39,8 +41,7 @@ prt_notice_stall(const prt_stall_notice_t *stall)
 
     job = calloc(1, sizeof(prt_job_t));
     if (job == NULL) {
-        atomic_store(&prt_notice_begun, 0);
-        return;
+        goto failed;
     }
 
     job->kind = PRT_JOB_NOTICE;
@@ -53,12 +54,19 @@ prt_notice_stall(const prt_stall_notice_t *stall)
     job->merge = prt_merge_stack(&prt_slot, stall->frames, stall->nframes,
                                  stall->labels);
     if (job->merge == NULL) {
-        atomic_store(&prt_notice_begun, 0);
         prt_job_free(job);
-        return;
+        goto failed;
     }
 
     prt_encoder_push(job);
+
+    return;
+
+failed:
+
+    if (stall->state == PRT_STALL_BEGUN) {
+        atomic_store(&prt_notice_begun, 0);
+    }
 }
 
 
@@ -66,6 +74,7 @@ void
 prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
 {
     char                       where[PRT_STALL_TEXT];
+    const char                *mark;
     unsigned long              ms;
     const prt_stall_notice_t  *stall;
 
@@ -76,6 +85,9 @@ prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
     prt_slot_stall(&prt_slot, stall->begin, where);
 
     ms = (unsigned long) (stall->duration / PRT_MSEC);
+
+    /* labels follow a comma, functions alone a colon */
+    mark = stall->labels ? "," : ":";
 
     switch (stall->state) {
 
@@ -89,7 +101,7 @@ prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
         if (prt_process.options.alarm) {
             (void) snprintf(job->error, sizeof(job->error),
                             "the event loop has been held for %lu ms%s %s",
-                            ms, prt_notice_mark(where), where);
+                            ms, mark, where);
 
             prt_process.options.alarm(job->error);
         }
@@ -99,19 +111,10 @@ prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
 
     default:
         (void) snprintf(job->error, sizeof(job->error),
-                        "the event loop was held for %lu ms%s %s", ms,
-                        prt_notice_mark(where), where);
+                        "the event loop was held for %lu ms%s %s", ms, mark,
+                        where);
         prt_job_finish(job);
     }
-}
-
-
-/* Labels follow a comma, functions alone a colon. */
-
-static const char *
-prt_notice_mark(const char *where)
-{
-    return strstr(where, "\": ") ? "," : ":";
 }
 
 

@@ -162,6 +162,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
         }
     }
 
+    prt_notice_start();
+
     /* its stack is known by now */
 
     prt_loop_start(prt_stall_threshold());

@@ -150,11 +150,6 @@ uint64_t prt_block_rate(void);
     atomic_load_explicit(&prt_block_limits.name, memory_order_relaxed)
 
 
-/*
- * Between these the calling thread waits for work: an event loop that calls
- * poll() or select().  They nest.  Signal-safe.
- */
-
 /* The calling thread waited for events so long, in ticks: it may have slept. */
 
 static inline void
@@ -165,6 +160,11 @@ prt_block_waited(uint64_t ticks)
     }
 }
 
+
+/*
+ * Between these the calling thread waits for work: an event loop that calls
+ * poll() or select().  They nest.  Signal-safe.
+ */
 
 static inline void
 prt_block_pause(void)

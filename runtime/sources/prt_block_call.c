@@ -276,9 +276,7 @@ PRT_BLOCK_NAMES(PRT_BLOCK_NAME_HOOK)
         start = prt_ticks();                                                  \
         rc = prt_block_call_##name(a, b, c, d, e, f);                         \
                                                                               \
-        if ((int64_t) (prt_ticks() - start) >= prt_block_limit(waited)) {     \
-            prt_block_local.waits++;                                          \
-        }                                                                     \
+        prt_block_waited(prt_ticks() - start);                                \
                                                                               \
         return rc;                                                            \
     }

@@ -5,11 +5,9 @@
  * System calls of a main program that is an event loop.
  *
  * In a process with a second thread, libc makes each of these calls a point where
- * the calling one can be cancelled, which takes two locked instructions and as
- * much code as all else of the call: that alone would cost nginx more than all
- * that is done for its profiles.  No thread of such a program is cancelled, so
- * they are made directly, and those on its sockets, which never wait, are not
- * timed.
+ * the calling one can be cancelled: some 30 instructions more, two of them locked.
+ * No thread of such a program is cancelled, so they are made directly, and those
+ * on its sockets, which never wait, are not timed.
  */
 
 

@@ -30,7 +30,8 @@
  * The stack of a thread as it is now, PRT_STACK_MAX frames and a special one at
  * most; returns how many, or 0: it cannot be had, or the thread was on the move.
  * *call is the number of the system call that it sleeps in, PRT_PEEK_RUNNING
- * for none.  The thread must not end meanwhile.  Takes 20 ms at most.
+ * for none.  The thread must not end meanwhile.  Takes 20 ms at
+ * most, and as long as a handler needs that is preempted.
  *
  * Service thread.
  */

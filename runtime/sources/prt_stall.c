@@ -71,7 +71,6 @@ typedef struct {
 static int prt_stall_start(unsigned table, char error[PRT_ERROR_LEN]);
 static void prt_stall_sync(unsigned rate);
 static void prt_stall_stop(void);
-static void prt_stall_forked(void);
 
 static void prt_stall_look(uint64_t begin, uint64_t now);
 static void prt_stall_end(const prt_loop_stall_t *stall);
@@ -91,7 +90,7 @@ const prt_source_t  prt_stall_source = {
     prt_stall_start,
     prt_stall_sync,
     prt_stall_stop,
-    prt_stall_forked
+    prt_stall_stop
 };
 
 
@@ -149,13 +148,6 @@ prt_stall_sync(unsigned rate)
 
 static void
 prt_stall_stop(void)
-{
-    prt_loop_stop();
-}
-
-
-static void
-prt_stall_forked(void)
 {
     prt_loop_stop();
 }
