@@ -563,7 +563,11 @@ ngx_http_pprof_state(ngx_http_request_t *r)
         return NGX_HTTP_PPROF_CLIENT_HEADER;
     }
 
-    if (r->http_state == NGX_HTTP_LINGERING_CLOSE_STATE) {
+    /* what is over and still there; HTTP/2 has no such thing */
+
+    if (r->done && r == r->main
+        && c->write->handler == ngx_http_empty_handler)
+    {
         return NGX_HTTP_PPROF_LINGERING;
     }
 
@@ -925,4 +929,24 @@ ngx_http_pprof_name(ngx_http_pprof_name_t name)
     }
 
     return ngx_http_pprof_frames[name];
+}
+
+
+const ngx_uint_t  ngx_http_pprof_state_header = NGX_HTTP_PPROF_CLIENT_HEADER;
+
+_Static_assert(NGX_HTTP_PPROF_NAMES <= NGX_HTTP_PPROF_STATES,
+               "a number for each name");
+
+
+ngx_uint_t
+ngx_http_pprof_request_state(ngx_http_request_t *r)
+{
+    return ngx_http_pprof_state(r);
+}
+
+
+uint64_t
+ngx_http_pprof_state_frame(ngx_uint_t state)
+{
+    return ngx_http_pprof_name(state);
 }

@@ -41,8 +41,8 @@ typedef struct {
 } ngx_http_pprof_set_t;
 
 
-static void ngx_http_pprof_labels_begin(ngx_event_t *ev);
-static void ngx_http_pprof_labels_end(void);
+static void ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now);
+static void ngx_http_pprof_labels_end(uint64_t now);
 static ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
 static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
     ngx_uint_t phase);
@@ -222,6 +222,8 @@ ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
 
     ngx_http_pprof_labels_on = 1;
 
+    ngx_http_pprof_wait_start();
+
     ngx_pprof_loop_init(ngx_http_pprof_labels_begin,
                         ngx_http_pprof_labels_end);
 
@@ -300,22 +302,27 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 
 
 static void
-ngx_http_pprof_labels_begin(ngx_event_t *ev)
+ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
 {
     ngx_http_request_t  *r;
+
+    ngx_http_pprof_wait_begin(now);
 
     r = ngx_http_pprof_labels_request(ev);
 
     if (r) {
         prt_labels = ngx_http_pprof_labels_of(r);
+        ngx_http_pprof_wait_see(r);
     }
 }
 
 
 static void
-ngx_http_pprof_labels_end(void)
+ngx_http_pprof_labels_end(uint64_t now)
 {
     prt_labels = 0;
+
+    ngx_http_pprof_wait_end(now);
 }
 
 
@@ -408,6 +415,36 @@ ngx_http_pprof_labels_upstream_request(ngx_connection_t *c)
     }
 
     return c->data;
+}
+
+
+/*
+ * While it shakes hands by TLS a connection has another handler, whose data
+ * can be anything.
+ */
+
+void
+ngx_http_pprof_labels_learn(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    if (ngx_http_pprof_upstream_handler || r->upstream == NULL) {
+        return;
+    }
+
+    c = r->upstream->peer.connection;
+
+    if (c == NULL || c->data != r) {
+        return;
+    }
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl && !c->ssl->handshaked) {
+        return;
+    }
+#endif
+
+    ngx_http_pprof_upstream_handler = c->read->handler;
 }
 
 
@@ -586,6 +623,7 @@ ngx_http_pprof_labels_checker(ngx_http_request_t *r,
     phase = ngx_http_pprof_engine_phases[ph - ngx_http_pprof_engine];
 
     prt_labels = ngx_http_pprof_labels_in(r, phase);
+    ngx_http_pprof_wait_see(r);
 
     if (ngx_http_pprof_client_handler == NULL) {
         c = r->connection;
@@ -604,6 +642,7 @@ static ngx_int_t
 ngx_http_pprof_log_handler(ngx_http_request_t *r)
 {
     prt_labels = ngx_http_pprof_labels_in(r, NGX_HTTP_LOG_PHASE);
+    ngx_http_pprof_wait_log(r);
 
     return NGX_OK;
 }
@@ -612,17 +651,10 @@ ngx_http_pprof_log_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
 {
-    ngx_connection_t  *c;
-
-    if (ngx_http_pprof_upstream_handler == NULL && r->upstream) {
-        c = r->upstream->peer.connection;
-
-        if (c && c->data == r) {
-            ngx_http_pprof_upstream_handler = c->read->handler;
-        }
-    }
+    ngx_http_pprof_labels_learn(r);
 
     prt_labels = ngx_http_pprof_labels_of(r);
+    ngx_http_pprof_wait_see(r);
 
     return ngx_http_next_header_filter(r);
 }
@@ -634,6 +666,7 @@ static ngx_int_t
 ngx_http_pprof_labels_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     prt_labels = ngx_http_pprof_labels_of(r);
+    ngx_http_pprof_wait_see(r);
 
     return ngx_http_next_body_filter(r, in);
 }

@@ -109,11 +109,44 @@ ngx_http_handler_pt ngx_http_pprof_labels_handler(ngx_http_request_t *r);
 ngx_http_request_t *ngx_http_pprof_labels_upstream_request(
     ngx_connection_t *c);
 
+/* The request's state tells how to know its upstream's events from now on. */
+void ngx_http_pprof_labels_learn(ngx_http_request_t *r);
+
+
+/* waits: the requests that an event works on, and what they wait for then */
+
+extern ngx_module_t         ngx_http_pprof_wait_module;
+
+/* that the event works on at the moment; NULL: none so far */
+extern ngx_http_request_t  *ngx_http_pprof_wait_request;
+
+void ngx_http_pprof_wait_start(void);
+void ngx_http_pprof_wait_begin(uint64_t now);
+void ngx_http_pprof_wait_end(uint64_t now);
+void ngx_http_pprof_wait_switch(ngx_http_request_t *r);
+void ngx_http_pprof_wait_log(ngx_http_request_t *r);
+
+static ngx_inline void
+ngx_http_pprof_wait_see(ngx_http_request_t *r)
+{
+    if (ngx_http_pprof_wait_request != r) {
+        ngx_http_pprof_wait_switch(r);
+    }
+}
+
 
 /* goroutines: requests and connections, listed when the runtime asks */
 
 ngx_int_t ngx_http_pprof_goroutines_init(ngx_cycle_t *cycle);
 void ngx_http_pprof_goroutines(void);
+
+/* What a request waits for: a number below NGX_HTTP_PPROF_STATES, and its name. */
+#define NGX_HTTP_PPROF_STATES          40
+
+extern const ngx_uint_t  ngx_http_pprof_state_header;
+
+ngx_uint_t ngx_http_pprof_request_state(ngx_http_request_t *r);
+uint64_t ngx_http_pprof_state_frame(ngx_uint_t state);
 
 
 /* guard: which protection of other modules a location has */

@@ -30,12 +30,13 @@ static void ngx_pprof_loop_prepend(ngx_queue_t *posted, ngx_queue_t *first);
 static ngx_int_t (*ngx_pprof_loop_process)(ngx_cycle_t *cycle,
     ngx_msec_t timer, ngx_uint_t flags);
 
-static void (*ngx_pprof_loop_begin)(ngx_event_t *ev);
-static void (*ngx_pprof_loop_end)(void);
+static void (*ngx_pprof_loop_begin)(ngx_event_t *ev, uint64_t now);
+static void (*ngx_pprof_loop_end)(uint64_t now);
 
 
 void
-ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev), void (*end)(void))
+ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev, uint64_t now),
+    void (*end)(uint64_t now))
 {
     ngx_pprof_loop_begin = begin;
     ngx_pprof_loop_end = end;
@@ -184,13 +185,11 @@ ngx_pprof_loop_timers(void)
 static void
 ngx_pprof_loop_handle(ngx_event_t *ev)
 {
-    prt_loop_begin((const void *) ev->handler);
-    ngx_pprof_loop_begin(ev);
+    ngx_pprof_loop_begin(ev, prt_loop_begin((const void *) ev->handler));
 
     ev->handler(ev);
 
-    prt_loop_end();
-    ngx_pprof_loop_end();
+    ngx_pprof_loop_end(prt_loop_end());
 }
 
 

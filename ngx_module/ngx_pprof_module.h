@@ -24,9 +24,11 @@ ngx_uint_t ngx_pprof_running(const char **reason);
 
 /*
  * Observes the event loop of this process.  "begin" is called before an
- * event's handler; "end" after it, when the event may be gone.
+ * event's handler; "end" after it, when the event may be gone.  "now" is the
+ * time, as prt_loop_begin() and prt_loop_end() tell it.
  */
-void ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev), void (*end)(void));
+void ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev, uint64_t now),
+    void (*end)(uint64_t now));
 
 
 extern ngx_module_t  ngx_pprof_module;

@@ -221,8 +221,13 @@ PRT_EXPORT extern __thread uint32_t prt_labels
 PRT_EXPORT void prt_loop_wait(void);
 PRT_EXPORT void prt_loop_woken(void);
 
-PRT_EXPORT void prt_loop_begin(const void *handler);
-PRT_EXPORT void prt_loop_end(void);
+/* Both return the time, in ticks. */
+PRT_EXPORT uint64_t prt_loop_begin(const void *handler);
+PRT_EXPORT uint64_t prt_loop_end(void);
+
+/* When the loop came back last; and the nanoseconds that a difference is. */
+PRT_EXPORT uint64_t prt_loop_turn(void);
+PRT_EXPORT uint64_t prt_loop_ns(uint64_t ticks);
 
 
 /*
@@ -272,6 +277,19 @@ PRT_EXPORT int prt_goroutines_wanted(void);
 PRT_EXPORT void prt_goroutines_begin(void);
 PRT_EXPORT unsigned prt_goroutines_add(const prt_goroutine_t *goroutine);
 PRT_EXPORT void prt_goroutines_end(int last);
+
+
+/*
+ * waits: what the control thread's work waited for, while nothing of it was
+ * called: the profile "wait".  Control thread only.
+ */
+
+/* The number of a logical stack of prt_frame()s, leaf first; 0: no room. */
+PRT_EXPORT uint32_t prt_wait_stack(const uint64_t *frames, unsigned n);
+
+/* Adds so many waits that took "delay" ns in all. */
+PRT_EXPORT void prt_wait_add(uint32_t stack, uint32_t labels, unsigned count,
+    uint64_t delay);
 
 
 /* profiles */

@@ -28,6 +28,7 @@ static void prt_loop_keep(uint64_t begin, uint64_t end)
 /* of the control thread */
 static unsigned            prt_loop_on;
 static uint64_t            prt_loop_time;  /* when the last event ended; 0: long ago */
+static uint64_t            prt_loop_came;  /* when it came back from waiting */
 static uint64_t            prt_loop_limit; /* ticks */
 static const void         *prt_loop_handler;
 
@@ -80,16 +81,26 @@ void
 prt_loop_woken(void)
 {
     prt_block_resume();
+
+    prt_loop_came = prt_ticks();
+    prt_loop_time = prt_loop_came;
 }
 
 
-void
+uint64_t
+prt_loop_turn(void)
+{
+    return prt_loop_came;
+}
+
+
+uint64_t
 prt_loop_begin(const void *handler)
 {
     uint64_t  now;
 
     if (!prt_loop_on) {
-        return;
+        return 0;
     }
 
     now = prt_loop_time ? prt_loop_time : prt_ticks();
@@ -98,16 +109,18 @@ prt_loop_begin(const void *handler)
 
     atomic_store_explicit(&prt_slot.head->loop_begin, now,
                           memory_order_relaxed);
+
+    return now;
 }
 
 
-void
+uint64_t
 prt_loop_end(void)
 {
     uint64_t  now, begin;
 
     if (!prt_loop_on) {
-        return;
+        return 0;
     }
 
     now = prt_ticks();
@@ -124,6 +137,15 @@ prt_loop_end(void)
 
     atomic_store_explicit(&prt_slot.head->loop_begin, 0,
                           memory_order_release);
+
+    return now;
+}
+
+
+uint64_t
+prt_loop_ns(uint64_t ticks)
+{
+    return prt_ticks_ns(ticks);
 }
 
 

@@ -13,6 +13,7 @@
 #include "sources/prt_profile.h"
 #include "sources/prt_stall.h"
 #include "sources/prt_thread.h"
+#include "sources/prt_wait.h"
 
 
 #define PRT_HEAP_TYPES                                                        \
@@ -110,6 +111,17 @@ const prt_profile_t  prt_profiles[] = {
       .ntypes = 1,
       .types = { { "threadcreate", "count" } },
       .period_type = { "threadcreate", "count" },
+      .period = 1 },
+
+    { .info = { "wait",
+                "Where requests waited: for the client, upstreams, disks, "
+                "limits, subrequests.",
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA },
+      .source = &prt_wait_source,
+      .table = { .ncounters = 2, .share = 2 },
+      .ntypes = 2,
+      .types = { { "contentions", "count" }, { "delay", "nanoseconds" } },
+      .period_type = { "contentions", "count" },
       .period = 1 },
 };
 
