@@ -66,7 +66,12 @@ typedef struct {
 } ngx_http_pprof_wait_t;
 
 
+static void ngx_http_pprof_wait_arrive(ngx_http_request_t *r)
+    __attribute__((noinline));
 static void ngx_http_pprof_wait_leave(ngx_http_request_t *r);
+static void ngx_http_pprof_wait_ended(ngx_http_request_t *r)
+    __attribute__((noinline));
+static void ngx_http_pprof_wait_unqueue(ngx_http_pprof_wait_t *w);
 static void ngx_http_pprof_wait_stop(ngx_http_pprof_wait_t *w);
 static void ngx_http_pprof_wait_header(ngx_http_request_t *r);
 static void ngx_http_pprof_wait_state(ngx_http_request_t *r,
@@ -113,9 +118,10 @@ ngx_module_t  ngx_http_pprof_wait_module = {
 
 
 ngx_http_request_t  *ngx_http_pprof_wait_request;
+ngx_uint_t           ngx_http_pprof_wait_left;
+uint64_t             ngx_http_pprof_wait_begun;
 
-static ngx_uint_t    ngx_http_pprof_wait_on;
-static uint64_t      ngx_http_pprof_wait_begun;   /* ticks */
+static ngx_uint_t    ngx_http_pprof_wait_on;      /* the loop is observed */
 static ngx_queue_t   ngx_http_pprof_wait_others;
 
 /* by state, whether in an upstream, and whether it is a subrequest */
@@ -131,27 +137,17 @@ ngx_http_pprof_wait_start(void)
                 sizeof(ngx_http_pprof_wait_stacks));
 
     ngx_http_pprof_wait_request = NULL;
+    ngx_http_pprof_wait_left = 0;
     ngx_http_pprof_wait_on = 1;
 }
 
 
 void
-ngx_http_pprof_wait_begin(uint64_t now)
-{
-    ngx_http_pprof_wait_begun = now;
-}
-
-
-void
-ngx_http_pprof_wait_end(uint64_t now)
+ngx_http_pprof_wait_over(uint64_t now)
 {
     ngx_queue_t            *q;
     ngx_http_request_t     *r;
     ngx_http_pprof_wait_t  *w;
-
-    if (!ngx_http_pprof_wait_on) {
-        return;
-    }
 
     r = ngx_http_pprof_wait_request;
 
@@ -165,18 +161,41 @@ ngx_http_pprof_wait_end(uint64_t now)
         q = ngx_queue_head(&ngx_http_pprof_wait_others);
         w = ngx_queue_data(q, ngx_http_pprof_wait_t, queue);
 
-        ngx_queue_remove(q);
-        w->queued = 0;
-
+        ngx_http_pprof_wait_unqueue(w);
         ngx_http_pprof_wait_state(w->request, w, now);
     }
 }
 
 
-/* The event works on another request than before. */
+/*
+ * The event works on another request than before: nearly always there was none,
+ * and it has just come.
+ */
 
 void
 ngx_http_pprof_wait_switch(ngx_http_request_t *r)
+{
+    ngx_time_t  *tp;
+
+    if (ngx_http_pprof_wait_request == NULL
+        && ngx_http_get_module_ctx(r, ngx_http_pprof_wait_module) == NULL)
+    {
+        tp = ngx_timeofday();
+
+        if (tp->msec == r->start_msec && tp->sec == r->start_sec
+            && !r->internal)
+        {
+            ngx_http_pprof_wait_request = r;
+            return;
+        }
+    }
+
+    ngx_http_pprof_wait_arrive(r);
+}
+
+
+static void
+ngx_http_pprof_wait_arrive(ngx_http_request_t *r)
 {
     ngx_http_request_t     *last;
     ngx_http_pprof_wait_t  *w;
@@ -219,7 +238,19 @@ ngx_http_pprof_wait_leave(ngx_http_request_t *r)
 
     if (w && !w->queued) {
         ngx_queue_insert_tail(&ngx_http_pprof_wait_others, &w->queue);
+        ngx_http_pprof_wait_left++;
         w->queued = 1;
+    }
+}
+
+
+static void
+ngx_http_pprof_wait_unqueue(ngx_http_pprof_wait_t *w)
+{
+    if (w->queued) {
+        ngx_queue_remove(&w->queue);
+        ngx_http_pprof_wait_left--;
+        w->queued = 0;
     }
 }
 
@@ -227,38 +258,45 @@ ngx_http_pprof_wait_leave(ngx_http_request_t *r)
 void
 ngx_http_pprof_wait_log(ngx_http_request_t *r)
 {
+    if (ngx_http_pprof_wait_request == r
+        && ngx_http_get_module_ctx(r, ngx_http_pprof_wait_module) == NULL
+        && !r->internal)
+    {
+        ngx_http_pprof_wait_request = NULL;
+        return;
+    }
+
+    ngx_http_pprof_wait_ended(r);
+}
+
+
+static void
+ngx_http_pprof_wait_ended(ngx_http_request_t *r)
+{
     ngx_http_request_t     *last;
     ngx_http_pprof_wait_t  *w;
+
+    last = ngx_http_pprof_wait_request;
+
+    /* subrequests go with their main request */
+
+    if (last == r || (last && last->main == r)) {
+        ngx_http_pprof_wait_request = NULL;
+    }
 
     if (!ngx_http_pprof_wait_on) {
         return;
     }
 
-    /* subrequests go with their main request */
-
-    last = ngx_http_pprof_wait_request;
-
-    if (last && (last == r || last->main == r)) {
-        ngx_http_pprof_wait_request = NULL;
-    }
-
     w = ngx_http_pprof_wait_get(r);
 
-    if (w == NULL) {
+    if (w) {
+        ngx_http_pprof_wait_stop(w);
+        ngx_http_pprof_wait_book(w);
+        ngx_http_pprof_wait_unqueue(w);
 
-        if (last != r) {
-            ngx_http_pprof_wait_header(r);
-        }
-
-        return;
-    }
-
-    ngx_http_pprof_wait_stop(w);
-    ngx_http_pprof_wait_book(w);
-
-    if (w->queued) {
-        ngx_queue_remove(&w->queue);
-        w->queued = 0;
+    } else if (last != r) {
+        ngx_http_pprof_wait_header(r);
     }
 }
 
@@ -492,8 +530,5 @@ ngx_http_pprof_wait_cleanup(void *data)
 {
     ngx_http_pprof_wait_t  *w = data;
 
-    if (w->queued) {
-        ngx_queue_remove(&w->queue);
-        w->queued = 0;
-    }
+    ngx_http_pprof_wait_unqueue(w);
 }
