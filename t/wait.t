@@ -49,6 +49,7 @@ my $locations = q{
     location = /proxied_rate { limit_rate 100k; proxy_pass http://big/big; }
     location = /big { sendfile on; }
     location = /huge { sendfile on; }
+    location = /disk { alias $DIR/html/huge; aio threads; directio 512; }
     location = /around { add_before_body /part; add_after_body /part; addition_types *; alias $DIR/html/small; }
     location = /part { internal; proxy_pass http://slow/?header=40&body=40; }
     location = /asked { auth_request /may; alias $DIR/html/small; }
@@ -142,6 +143,7 @@ my @kinds = (
     [ 20, "$plain/rate", 20 ],
     [ 20, "$h2/rate", 20, '--http2' ],
     [ 20, "$plain/proxied_rate", 20 ],
+    [ 20, "$plain/disk", 5 ],
     [ 50, "$plain/around", 10 ],
     [ 30, "$h2/around", 30, '--http2' ],
     [ 60, "$plain/asked", 10 ],
@@ -192,6 +194,8 @@ is_deeply([ $p->types ], [ qw( contentions/count delay/nanoseconds ) ],
 is("$p->{period_type}{type}/$p->{period_type}{unit}", 'contentions/count',
    'period type');
 is($p->{period}, 1, 'period');
+ok((grep { $_ eq 'waits: all that have ended are counted' } $p->comments),
+   'comments');
 
 
 # nginx's times: of requests, and in upstreams the parts of all attempts
@@ -286,6 +290,9 @@ for my $location (sort keys %waits) {
     }
 }
 
+cmp_ok(waits(sub { $main->(@_)
+                   && ($_[0]{labels}{location} // '') eq '= /disk'
+                   && $_[1][0] eq 'disk' }), '>', 0, 'disk');
 cmp_ok(waits(sub { $_[1][0] eq 'client header' }), '>', 0.9 * 30 * 0.3,
        'client header');
 

@@ -10,6 +10,11 @@
 #include "sources/prt_record.h"
 
 
+/* not the exported function itself: its section would be seen with it */
+static void prt_block_reported(uint64_t since, unsigned what, uintptr_t name)
+    __attribute__((noinline)) PRT_BLOCK_HOOK;
+
+
 uint64_t
 prt_blocking(void)
 {
@@ -25,7 +30,7 @@ prt_blocking(void)
 }
 
 
-PRT_BLOCK_HOOK void
+void
 prt_blocked(uint64_t since, const char *name, size_t len, int lock)
 {
     if (since == 0) {
@@ -33,11 +38,17 @@ prt_blocked(uint64_t since, const char *name, size_t len, int lock)
     }
 
     prt_block_resume();
+    prt_block_reported(since, lock ? PRT_BLOCK_LOCK : PRT_BLOCK_CALL,
+                       (uintptr_t) prt_frame(name, len) - 1);
+}
 
-    prt_block_locked(since, lock ? PRT_BLOCK_LOCK : PRT_BLOCK_CALL,
-                     (uintptr_t) prt_frame(name, len) - 1);
 
-    /* it has to have a frame, which becomes the name: no jump instead */
+/* Has a frame, which becomes the name: no jump instead of its call. */
+
+static void
+prt_block_reported(uint64_t since, unsigned what, uintptr_t name)
+{
+    prt_block_locked(since, what, name);
 
     __asm__ volatile ("");
 }

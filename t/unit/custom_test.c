@@ -157,6 +157,31 @@ sum_of(const char *profile, unsigned value, const char *leaf,
 }
 
 
+static int
+has_comment(const char *profile, const char *begin)
+{
+    int         has;
+    size_t      i;
+    prt_job_t  *job;
+    profile_t  *p;
+
+    job = open_profile(profile, 0, 0, 0);
+    assert_ptr_equal(wait_job(), job);
+
+    p = unpack(job);
+    has = 0;
+
+    for (i = 0; i < p->n_comment; i++) {
+        has |= strncmp(text_of(p, p->comment[i]), begin, strlen(begin)) == 0;
+    }
+
+    perftools__profiles__profile__free_unpacked(p, NULL);
+    prt_job_free(job);
+
+    return has;
+}
+
+
 static void
 test_names(void **state)
 {
@@ -288,6 +313,8 @@ test_full(void **state)
     assert_int_equal(in, 0);
     assert_int_equal(prt_custom_count(things), 0);
     assert_int_equal(sum_of("things", 0, NULL, NULL), 0);
+
+    assert_true(has_comment("things", "custom profiles: "));
 
     prt_stop();
 }
