@@ -21,7 +21,6 @@ PRT_FLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread \
 
 # memcpy() and the like may be called in a signal handler: bound at load (-z now)
 PRT_LINK  = -shared -pthread -Wl,-z,nodelete -Wl,-z,now -Wl,-z,defs \
-            -Wl,-z,start-stop-visibility=hidden \
             -Wl,-soname,libpprofrt.so
 PRT_LIBS  = $(shell pkg-config --libs $(PKGS)) -ldl -lm
 
