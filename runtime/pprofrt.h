@@ -158,6 +158,15 @@ typedef struct {
     void                 (*alarm)(const char *text);
 
     /*
+     * An address in the object that has thread pools as nginx's: tasks are put
+     * into a queue by the control thread, each with one signal of a condition
+     * before it unlocks the queue, and taken out in that order, each with one
+     * unlocking of it.  A task then has the labels of the one who posted it,
+     * until its thread takes another.  NULL: there are none.
+     */
+    const void            *pools;
+
+    /*
      * 1: the control thread lists what it works on when it is asked, see
      * prt_goroutines_wanted(); 0: it has no such thing.
      */
