@@ -21,6 +21,7 @@ PRT_FLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread \
 
 # memcpy() and the like may be called in a signal handler: bound at load (-z now)
 PRT_LINK  = -shared -pthread -Wl,-z,nodelete -Wl,-z,now -Wl,-z,defs \
+            -Wl,-z,start-stop-visibility=hidden \
             -Wl,-soname,libpprofrt.so
 PRT_LIBS  = $(shell pkg-config --libs $(PKGS)) -ldl -lm
 
@@ -86,7 +87,8 @@ $(BUILD)/unit/%_test: t/unit/%_test.c $(OBJS)
 
 # ... but for those that are plain programs with the public header
 
-PLAIN     := custom runtime heap heap_mmap heap_faults heap_loss block block_rules
+PLAIN     := custom runtime heap heap_mmap heap_faults heap_loss block \
+             block_rules goroutine
 
 $(PLAIN:%=$(BUILD)/unit/%_test): $(BUILD)/unit/%_test: \
         t/unit/%_test.c t/unit/client.h t/unit/known.h t/unit/block.h \
@@ -160,6 +162,11 @@ $(BUILD)/bench_unwind: tools/bench_unwind.c $(OBJS)
 # a pair of malloc() and free(); the library is loaded by the program
 
 $(BUILD)/bench_heap: tools/bench_heap.c $(BUILD)/libpprofrt.so
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -Wl,-z,now -o $@ $< -ldl
+
+# calls that could block; in the same way
+
+$(BUILD)/bench_block: tools/bench_block.c $(BUILD)/libpprofrt.so
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -Wl,-z,now -o $@ $< -ldl
 
 # names: their time and memory

@@ -23,62 +23,21 @@
 #endif
 
 #include <ngx_pprof_module.h>
-#include <ngx_http_pprof_module.h>
+#include <ngx_http_pprof_goroutine.h>
 
 
 /* of a slice: what one connection costs that is not open, or that is */
-#define NGX_HTTP_PPROF_SLICE        2048
+#define NGX_HTTP_PPROF_SLICE        4096
 #define NGX_HTTP_PPROF_CLOSED       1
 #define NGX_HTTP_PPROF_OPEN         8
 
 #define NGX_HTTP_PPROF_NAME_LEN     512
-
-#define NGX_HTTP_PPROF_NSEC         1000000     /* of a millisecond */
-
-
-typedef enum {
-    NGX_HTTP_PPROF_WAITING = 0,
-    NGX_HTTP_PPROF_KEEPALIVE,
-    NGX_HTTP_PPROF_FIRST_REQUEST,
-    NGX_HTTP_PPROF_HANDSHAKE,
-    NGX_HTTP_PPROF_STREAMS,
-    NGX_HTTP_PPROF_CLIENT_HEADER,
-    NGX_HTTP_PPROF_CLIENT_BODY,
-    NGX_HTTP_PPROF_DISCARD,
-    NGX_HTTP_PPROF_LINGERING,
-    NGX_HTTP_PPROF_WRITING,
-    NGX_HTTP_PPROF_LIMIT_REQ,
-    NGX_HTTP_PPROF_AUTH_DELAY,
-    NGX_HTTP_PPROF_LIMIT_RATE,
-    NGX_HTTP_PPROF_RESOLVER,
-    NGX_HTTP_PPROF_CONNECT,
-    NGX_HTTP_PPROF_UPSTREAM_HANDSHAKE,
-    NGX_HTTP_PPROF_SEND,
-    NGX_HTTP_PPROF_HEADER,
-    NGX_HTTP_PPROF_BODY,
-    NGX_HTTP_PPROF_UPGRADED,
-    NGX_HTTP_PPROF_CACHE_LOCK,
-    NGX_HTTP_PPROF_DISK,
-    NGX_HTTP_PPROF_SUBREQUEST,
-    NGX_HTTP_PPROF_POSTPONED,
-    NGX_HTTP_PPROF_PROFILING,
-    NGX_HTTP_PPROF_IO,
-    NGX_HTTP_PPROF_ACCEPT,
-
-    NGX_HTTP_PPROF_REQUEST_ROOT,
-    NGX_HTTP_PPROF_CONNECTION_ROOT,
-    NGX_HTTP_PPROF_UPSTREAM_ROOT,
-    NGX_HTTP_PPROF_LISTENING_ROOT,
-    NGX_HTTP_PPROF_CHANNEL_ROOT,
-    NGX_HTTP_PPROF_NAMES
-} ngx_http_pprof_name_t;
 
 
 /* The walk through all connections, of which there is one at a time. */
 
 typedef struct {
     ngx_event_t                 event;
-    ngx_uint_t                  busy;
     ngx_uint_t                  others;      /* clients have been listed */
     ngx_uint_t                  next;        /* connection */
     ngx_int_t                   left;        /* of this slice */
@@ -87,45 +46,28 @@ typedef struct {
 } ngx_http_pprof_walk_t;
 
 
-typedef struct {
-    prt_goroutine_t             entry;
-    uint64_t                    frames[PRT_GOROUTINE_MAX];
-} ngx_http_pprof_goroutine_t;
-
-
 static void ngx_http_pprof_goroutines_handler(ngx_event_t *ev);
 static void ngx_http_pprof_goroutines_client(ngx_connection_t *c);
 static void ngx_http_pprof_goroutines_other(ngx_connection_t *c);
+#if (NGX_HTTP_SSL)
+static void ngx_http_pprof_goroutines_closing(ngx_connection_t *c);
+#endif
 static void ngx_http_pprof_goroutines_idle(ngx_connection_t *c);
 static void ngx_http_pprof_goroutines_request(ngx_http_request_t *r,
     ngx_uint_t parent);
 static void ngx_http_pprof_goroutines_peer(ngx_connection_t *c);
 
-static ngx_http_pprof_name_t ngx_http_pprof_state(ngx_http_request_t *r);
-static ngx_http_pprof_name_t ngx_http_pprof_state_upstream(
-    ngx_http_request_t *r);
-static ngx_http_pprof_name_t ngx_http_pprof_state_delayed(
-    ngx_http_request_t *r);
-static ngx_uint_t ngx_http_pprof_subrequests(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_pprof_reads_body(ngx_http_request_t *r);
-static void ngx_http_pprof_time(ngx_http_request_t *r,
-    ngx_http_pprof_name_t state, ngx_http_pprof_goroutine_t *g);
 static ngx_msec_int_t ngx_http_pprof_keepalive_time(ngx_connection_t *c,
     ngx_http_connection_t *hc);
-static void ngx_http_pprof_handlers(ngx_http_request_t *r,
-    ngx_http_pprof_name_t state, ngx_http_pprof_goroutine_t *g);
 static void ngx_http_pprof_places(ngx_http_request_t *r,
     ngx_http_pprof_goroutine_t *g);
 
 static void ngx_http_pprof_goroutine_init(ngx_http_pprof_goroutine_t *g,
     ngx_http_pprof_name_t state);
-static void ngx_http_pprof_goroutine_function(ngx_http_pprof_goroutine_t *g,
-    const void *function);
 static void ngx_http_pprof_goroutine_named(ngx_http_pprof_goroutine_t *g,
     const char *prefix, ngx_str_t *name);
 static void ngx_http_pprof_goroutine_frame(ngx_http_pprof_goroutine_t *g,
     uint64_t frame);
-static uint64_t ngx_http_pprof_name(ngx_http_pprof_name_t name);
 
 
 static ngx_str_t  ngx_http_pprof_names[] = {
@@ -133,6 +75,7 @@ static ngx_str_t  ngx_http_pprof_names[] = {
     ngx_string("keepalive"),
     ngx_string("waiting for request"),
     ngx_string("SSL handshaking"),
+    ngx_string("SSL shutdown"),
     ngx_string("HTTP/2 streams"),
     ngx_string("client header"),
     ngx_string("client body"),
@@ -183,6 +126,12 @@ ngx_http_pprof_goroutines_init(ngx_cycle_t *cycle)
 
     walk = &ngx_http_pprof_walk;
 
+    /* a single process comes here again with its next cycle */
+
+    if (walk->event.posted) {
+        ngx_delete_posted_event(&walk->event);
+    }
+
     /* numbers of names are of the slot that this process has now */
 
     ngx_memzero(ngx_http_pprof_frames, sizeof(ngx_http_pprof_frames));
@@ -210,17 +159,14 @@ ngx_http_pprof_goroutines(void)
 
     walk = &ngx_http_pprof_walk;
 
-    if (walk->busy || !prt_goroutines_wanted()) {
-        return;
+    if (!walk->event.posted && prt_goroutines_wanted()) {
+        walk->others = 0;
+        walk->next = 0;
+
+        ngx_memzero(walk->peers, walk->size);
+
+        ngx_post_event(&walk->event, &ngx_posted_next_events);
     }
-
-    walk->busy = 1;
-    walk->others = 0;
-    walk->next = 0;
-
-    ngx_memzero(walk->peers, walk->size);
-
-    ngx_http_pprof_goroutines_handler(&walk->event);
 }
 
 
@@ -241,8 +187,6 @@ ngx_http_pprof_goroutines_handler(ngx_event_t *ev)
 
             if (walk->others) {
                 prt_goroutines_end(1);
-
-                walk->busy = 0;
 
                 /* others may have asked meanwhile */
 
@@ -296,8 +240,41 @@ ngx_http_pprof_goroutines_client(ngx_connection_t *c)
         return;
     }
 
+#if (NGX_HTTP_SSL)
+
+    /* its request is gone, and its data still that */
+
+    if (c->ssl && c->ssl->handler == ngx_http_close_connection) {
+        ngx_http_pprof_goroutines_closing(c);
+        return;
+    }
+
+#endif
+
     ngx_http_pprof_goroutines_idle(c);
 }
+
+
+#if (NGX_HTTP_SSL)
+
+static void
+ngx_http_pprof_goroutines_closing(ngx_connection_t *c)
+{
+    ngx_http_pprof_goroutine_t  g;
+
+    ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_SHUTDOWN);
+
+    g.entry.id = c->number;
+    g.entry.creator = (const void *) ngx_event_accept;
+
+    ngx_http_pprof_goroutine_function(&g, (const void *) c->write->handler);
+    ngx_http_pprof_goroutine_frame(&g,
+        ngx_http_pprof_name(NGX_HTTP_PPROF_CONNECTION_ROOT));
+
+    (void) prt_goroutines_add(&g.entry);
+}
+
+#endif
 
 
 /* Between requests, before the first one, or with those of HTTP/2. */
@@ -307,6 +284,7 @@ ngx_http_pprof_goroutines_idle(ngx_connection_t *c)
 {
     ngx_msec_int_t              ms;
     ngx_http_connection_t      *hc;
+    ngx_http_pprof_name_t       state;
     ngx_http_pprof_goroutine_t  g;
 
 #if (NGX_HTTP_V2)
@@ -327,26 +305,35 @@ ngx_http_pprof_goroutines_idle(ngx_connection_t *c)
 
 #endif
 
-    if (c->idle) {
-        ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_KEEPALIVE);
-        ms = ngx_http_pprof_keepalive_time(c, hc);
-
-    } else {
-        ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_FIRST_REQUEST);
-        ms = (ngx_msec_int_t) (ngx_current_msec - c->start_time);
-
-#if (NGX_HTTP_SSL)
-        if (c->ssl && !c->ssl->handshaked) {
-            ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_HANDSHAKE);
-        }
-#endif
+    ms = (ngx_msec_int_t) (ngx_current_msec - c->start_time);
 
 #if (NGX_HTTP_V2)
-        if (h2c && h2c->processing) {
-            ngx_http_pprof_goroutine_init(&g, NGX_HTTP_PPROF_STREAMS);
-        }
+
+    /* it remains idle by name, once it was */
+
+    if (h2c && h2c->processing) {
+        state = NGX_HTTP_PPROF_STREAMS;
+
+    } else
+
 #endif
+
+    if (c->idle) {
+        state = NGX_HTTP_PPROF_KEEPALIVE;
+        ms = ngx_http_pprof_keepalive_time(c, hc);
+
+#if (NGX_HTTP_SSL)
+
+    } else if (c->ssl && !c->ssl->handshaked) {
+        state = NGX_HTTP_PPROF_HANDSHAKE;
+
+#endif
+
+    } else {
+        state = NGX_HTTP_PPROF_FIRST_REQUEST;
     }
+
+    ngx_http_pprof_goroutine_init(&g, state);
 
     g.entry.id = c->number;
     g.entry.lasts = (uint64_t) (ms > 0 ? ms : 0) * NGX_HTTP_PPROF_NSEC;
@@ -425,7 +412,7 @@ ngx_http_pprof_goroutines_request(ngx_http_request_t *r, ngx_uint_t parent)
     ngx_http_pprof_goroutine_init(&g, state);
 
     g.entry.parent = (unsigned) parent;
-    g.entry.work = 1;
+    g.entry.work = state != NGX_HTTP_PPROF_PROFILING;
 
     if (r != r->main) {
         g.entry.creator = (const void *) ngx_http_subrequest;
@@ -440,11 +427,11 @@ ngx_http_pprof_goroutines_request(ngx_http_request_t *r, ngx_uint_t parent)
         }
     }
 
-    ngx_http_pprof_time(r, state, &g);
+    ngx_http_pprof_state_time(r, state, &g);
 
     /* before its header is read it is nobody's in particular */
 
-    ngx_http_pprof_handlers(r, state, &g);
+    ngx_http_pprof_state_handlers(r, state, &g);
 
     if (state != NGX_HTTP_PPROF_CLIENT_HEADER) {
         g.entry.labels = ngx_http_pprof_labels(r, NULL);
@@ -550,288 +537,6 @@ ngx_http_pprof_goroutines_other(ngx_connection_t *c)
 }
 
 
-static ngx_http_pprof_name_t
-ngx_http_pprof_state(ngx_http_request_t *r)
-{
-    ngx_connection_t       *c;
-    ngx_http_pprof_ctx_t   *ctx;
-    ngx_http_pprof_name_t   state;
-
-    c = r->connection;
-
-    if (r->http_state == NGX_HTTP_READING_REQUEST_STATE) {
-        return NGX_HTTP_PPROF_CLIENT_HEADER;
-    }
-
-    /* what is over and still there; HTTP/2 has no such thing */
-
-    if (r->done && r == r->main
-        && c->write->handler == ngx_http_empty_handler)
-    {
-        return NGX_HTTP_PPROF_LINGERING;
-    }
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_pprof_module);
-
-    if (ctx && ctx->job) {
-        return NGX_HTTP_PPROF_PROFILING;
-    }
-
-    if (ngx_http_pprof_subrequests(r)) {
-        return NGX_HTTP_PPROF_SUBREQUEST;
-    }
-
-#if (NGX_HTTP_CACHE)
-    if (r->cache && r->cache->waiting) {
-        return NGX_HTTP_PPROF_CACHE_LOCK;
-    }
-#endif
-
-    if (r->aio) {
-        return NGX_HTTP_PPROF_DISK;
-    }
-
-    if (ngx_http_pprof_reads_body(r)) {
-        return NGX_HTTP_PPROF_CLIENT_BODY;
-    }
-
-    if (r->upstream) {
-        state = ngx_http_pprof_state_upstream(r);
-
-        if (state != NGX_HTTP_PPROF_WAITING) {
-            return state;
-        }
-    }
-
-    if (c->write->delayed) {
-        return ngx_http_pprof_state_delayed(r);
-    }
-
-    if (r->buffered || c->buffered || r->out) {
-        return NGX_HTTP_PPROF_WRITING;
-    }
-
-    if (r->discard_body) {
-        return NGX_HTTP_PPROF_DISCARD;
-    }
-
-    return r != r->main && c->data != r && !r->background
-           ? NGX_HTTP_PPROF_POSTPONED : NGX_HTTP_PPROF_WAITING;
-}
-
-
-static ngx_uint_t
-ngx_http_pprof_subrequests(ngx_http_request_t *r)
-{
-    ngx_http_postponed_request_t  *pr;
-
-    for (pr = r->postponed; pr; pr = pr->next) {
-        if (pr->request && !pr->request->done) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static ngx_uint_t
-ngx_http_pprof_reads_body(ngx_http_request_t *r)
-{
-    if (r != r->main || r->request_body == NULL) {
-        return 0;
-    }
-
-    if (r->upstream && r->upstream->peer.connection) {
-
-        /* both go on at the same time, unless the upstream has all there is */
-
-        return r->reading_body && r->upstream->request_sent
-               && !r->upstream->header_sent;
-    }
-
-    return r->request_body->rest > 0 && !r->discard_body;
-}
-
-
-static ngx_http_pprof_name_t
-ngx_http_pprof_state_upstream(ngx_http_request_t *r)
-{
-    ngx_connection_t     *c, *pc;
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-    c = r->connection;
-
-    if (u->resolved && u->resolved->ctx) {
-        return NGX_HTTP_PPROF_RESOLVER;
-    }
-
-    pc = u->peer.connection;
-
-    if (pc == NULL || u->state == NULL) {
-        return NGX_HTTP_PPROF_WAITING;
-    }
-
-    if (u->state->connect_time == (ngx_msec_t) -1) {
-
-#if (NGX_HTTP_SSL)
-        if (pc->ssl && !pc->ssl->handshaked) {
-            return NGX_HTTP_PPROF_UPSTREAM_HANDSHAKE;
-        }
-#endif
-
-        return NGX_HTTP_PPROF_CONNECT;
-    }
-
-    if (u->state->header_time == (ngx_msec_t) -1) {
-        return u->request_body_sent ? NGX_HTTP_PPROF_HEADER
-                                    : NGX_HTTP_PPROF_SEND;
-    }
-
-    if (u->upgrade) {
-        return NGX_HTTP_PPROF_UPGRADED;
-    }
-
-    if (c->write->delayed) {
-        return NGX_HTTP_PPROF_LIMIT_RATE;
-    }
-
-    if (!c->write->ready && (r->buffered || c->buffered || r->out)) {
-        return NGX_HTTP_PPROF_WRITING;
-    }
-
-    return NGX_HTTP_PPROF_BODY;
-}
-
-
-static ngx_http_pprof_name_t
-ngx_http_pprof_state_delayed(ngx_http_request_t *r)
-{
-    ngx_uint_t  phase;
-
-    (void) ngx_http_pprof_labels(r, &phase);
-
-    switch (phase) {
-
-    case NGX_HTTP_PREACCESS_PHASE:
-        return NGX_HTTP_PPROF_LIMIT_REQ;
-
-    case NGX_HTTP_ACCESS_PHASE:
-    case NGX_HTTP_POST_ACCESS_PHASE:
-        return NGX_HTTP_PPROF_AUTH_DELAY;
-
-    default:
-        return NGX_HTTP_PPROF_LIMIT_RATE;
-    }
-}
-
-
-/* How old it is, and, for what nginx keeps the time of, since when it waits. */
-
-static void
-ngx_http_pprof_time(ngx_http_request_t *r, ngx_http_pprof_name_t state,
-    ngx_http_pprof_goroutine_t *g)
-{
-    ngx_time_t           *tp;
-    ngx_msec_int_t        age, ms;
-    ngx_http_upstream_t  *u;
-
-    tp = ngx_timeofday();
-
-    age = (ngx_msec_int_t) ((tp->sec - r->start_sec) * 1000
-                            + ((ngx_msec_int_t) tp->msec
-                               - (ngx_msec_int_t) r->start_msec));
-    age = ngx_max(age, 0);
-    ms = age;
-
-    u = r->upstream;
-
-    switch (state) {
-
-    case NGX_HTTP_PPROF_CONNECT:
-    case NGX_HTTP_PPROF_UPSTREAM_HANDSHAKE:
-        ms = (ngx_msec_int_t) (ngx_current_msec - u->start_time);
-        break;
-
-    case NGX_HTTP_PPROF_SEND:
-    case NGX_HTTP_PPROF_HEADER:
-        ms = (ngx_msec_int_t) (ngx_current_msec - u->start_time
-                               - u->state->connect_time);
-        break;
-
-    case NGX_HTTP_PPROF_BODY:
-    case NGX_HTTP_PPROF_UPGRADED:
-        ms = (ngx_msec_int_t) (ngx_current_msec - u->start_time
-                               - u->state->header_time);
-        break;
-
-    default:
-        break;
-    }
-
-    g->entry.age = (uint64_t) age * NGX_HTTP_PPROF_NSEC;
-    g->entry.lasts = (uint64_t) ngx_max(ms, 0) * NGX_HTTP_PPROF_NSEC;
-}
-
-
-/* What is called when the wait is over, as it is called. */
-
-static void
-ngx_http_pprof_handlers(ngx_http_request_t *r, ngx_http_pprof_name_t state,
-    ngx_http_pprof_goroutine_t *g)
-{
-    ngx_connection_t     *c, *pc;
-    ngx_http_upstream_t  *u;
-
-    u = r->upstream;
-    c = r->connection;
-    pc = u ? u->peer.connection : NULL;
-
-    switch (state) {
-
-    case NGX_HTTP_PPROF_CLIENT_HEADER:
-    case NGX_HTTP_PPROF_LINGERING:
-        ngx_http_pprof_goroutine_function(g, (const void *) c->read->handler);
-        return;
-
-    case NGX_HTTP_PPROF_RESOLVER:
-        ngx_http_pprof_goroutine_function(g,
-            (const void *) u->resolved->ctx->handler);
-        return;
-
-    case NGX_HTTP_PPROF_CONNECT:
-    case NGX_HTTP_PPROF_UPSTREAM_HANDSHAKE:
-    case NGX_HTTP_PPROF_SEND:
-        ngx_http_pprof_goroutine_function(g,
-            (const void *) u->write_event_handler);
-        ngx_http_pprof_goroutine_function(g,
-            (const void *) pc->write->handler);
-        return;
-
-    case NGX_HTTP_PPROF_HEADER:
-    case NGX_HTTP_PPROF_BODY:
-    case NGX_HTTP_PPROF_UPGRADED:
-        ngx_http_pprof_goroutine_function(g,
-            (const void *) u->read_event_handler);
-        ngx_http_pprof_goroutine_function(g, (const void *) pc->read->handler);
-        return;
-
-    case NGX_HTTP_PPROF_CLIENT_BODY:
-    case NGX_HTTP_PPROF_DISCARD:
-        ngx_http_pprof_goroutine_function(g,
-            (const void *) r->read_event_handler);
-        ngx_http_pprof_goroutine_function(g, (const void *) c->read->handler);
-        return;
-
-    default:
-        ngx_http_pprof_goroutine_function(g,
-            (const void *) r->write_event_handler);
-        ngx_http_pprof_goroutine_function(g, (const void *) c->write->handler);
-    }
-}
-
-
 /* Where it is: content handler, phase and location; then those of its parents. */
 
 static void
@@ -879,7 +584,7 @@ ngx_http_pprof_goroutine_init(ngx_http_pprof_goroutine_t *g,
 }
 
 
-static void
+void
 ngx_http_pprof_goroutine_function(ngx_http_pprof_goroutine_t *g,
     const void *function)
 {
@@ -919,7 +624,7 @@ ngx_http_pprof_goroutine_frame(ngx_http_pprof_goroutine_t *g, uint64_t frame)
 }
 
 
-static uint64_t
+uint64_t
 ngx_http_pprof_name(ngx_http_pprof_name_t name)
 {
     if (ngx_http_pprof_frames[name] == 0) {
@@ -929,24 +634,4 @@ ngx_http_pprof_name(ngx_http_pprof_name_t name)
     }
 
     return ngx_http_pprof_frames[name];
-}
-
-
-const ngx_uint_t  ngx_http_pprof_state_header = NGX_HTTP_PPROF_CLIENT_HEADER;
-
-_Static_assert(NGX_HTTP_PPROF_NAMES <= NGX_HTTP_PPROF_STATES,
-               "a number for each name");
-
-
-ngx_uint_t
-ngx_http_pprof_request_state(ngx_http_request_t *r)
-{
-    return ngx_http_pprof_state(r);
-}
-
-
-uint64_t
-ngx_http_pprof_state_frame(ngx_uint_t state)
-{
-    return ngx_http_pprof_name(state);
 }

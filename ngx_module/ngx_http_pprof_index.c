@@ -182,6 +182,12 @@ ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page, prt_job_t *job)
                 " <small><a href=\"%s\">download</a>",
                 profile->name);
 
+            if (profile->flags & PRT_PROFILE_NOW) {
+                ngx_http_pprof_print(page,
+                    ", <a href=\"%s?debug=2\">each of them</a>",
+                    profile->name);
+            }
+
             if (profile->flags & PRT_PROFILE_DELTA) {
                 ngx_http_pprof_print(page,
                     ", <a href=\"%s?seconds=30\">of 30 s</a>",
@@ -219,6 +225,7 @@ ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page, prt_job_t *job)
         "<th class=\"n\">PID</th><th class=\"n\">Age</th>"
         "<th class=\"n\">CPU</th><th class=\"n\">RSS</th>"
         "<th class=\"n\">Connections</th><th class=\"n\">Requests</th>"
+        "<th>Oldest</th>"
         "<th class=\"n\">Stalls</th><th class=\"n\">Samples</th><th class=\"n\">Lost</th>"
         "<th>State</th></tr>\n");
 
@@ -288,12 +295,25 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
 
     ngx_http_pprof_print(page,
         "<td class=\"n\">%.2f&nbsp;s</td><td class=\"n\">%.1f&nbsp;MiB</td>"
-        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>"
+        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>",
+        (double) w->cpu / 1e9, (double) w->rss / 1048576,
+        w->gauges.connections, w->gauges.requests);
+
+    /* all but those that wait for the profiler; states are words of ours */
+
+    if (w->oldest_state[0]) {
+        ngx_http_pprof_print(page, "<td>%.1f&nbsp;s: "
+            "<a href=\"goroutine?debug=2&amp;pid=%P\">%s</a></td>",
+            (double) w->oldest / 1e9, w->pid, w->oldest_state);
+
+    } else {
+        ngx_http_pprof_print(page, "<td>-</td>");
+    }
+
+    ngx_http_pprof_print(page,
         "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>"
         "<td class=\"n\">%uL</td><td>%s",
-        (double) w->cpu / 1e9, (double) w->rss / 1048576,
-        w->gauges.connections, w->gauges.requests, w->stalls, w->samples,
-        w->lost, state);
+        w->stalls, w->samples, w->lost, state);
 
     if (w->rate) {
         ngx_http_pprof_print(page, " <small>%ud&nbsp;Hz</small>", w->rate);
@@ -329,7 +349,7 @@ ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
     (void) ngx_escape_html(text, (u_char *) w->held_by, len);
 
     ngx_http_pprof_print(page,
-        "<tr><td></td><td colspan=\"11\"><strong>The event loop is held for "
+        "<tr><td></td><td colspan=\"12\"><strong>The event loop is held for "
         "%.1f&nbsp;s</strong> %s</td></tr>\n",
         (double) w->held / 1e9, text);
 }

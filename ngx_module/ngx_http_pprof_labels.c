@@ -38,16 +38,17 @@ typedef struct {
     ngx_http_upstream_srv_conf_t  *uscf;        /* NULL: none */
     ngx_uint_t                     method;
     uint32_t                       labels[NGX_HTTP_PPROF_PHASES];
+    ngx_uint_t                     full;        /* there was no room for one */
 } ngx_http_pprof_set_t;
 
 
 static void ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now);
-static void ngx_http_pprof_labels_end(uint64_t now);
 static ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
 static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
     ngx_uint_t phase);
 static uint32_t ngx_http_pprof_labels_make(ngx_http_request_t *r,
     ngx_http_pprof_set_t *set, ngx_uint_t phase);
+static ngx_str_t *ngx_http_pprof_labels_method(ngx_uint_t method);
 static void ngx_http_pprof_labels_server(ngx_http_request_t *r,
     ngx_str_t *value, u_char *text);
 static void ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
@@ -56,7 +57,19 @@ static ngx_http_upstream_srv_conf_t *ngx_http_pprof_labels_peer(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_engine(ngx_cycle_t *cycle);
 
-static ngx_int_t ngx_http_pprof_labels_checker(ngx_http_request_t *r,
+static ngx_int_t ngx_http_pprof_post_read(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_rewrite(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_preaccess(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_access(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_precontent(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_content(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph);
 static ngx_int_t ngx_http_pprof_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_header_filter(ngx_http_request_t *r);
@@ -79,29 +92,37 @@ static ngx_str_t  ngx_http_pprof_phase_names[] = {
 };
 
 
-/* by the bits of r->method, from NGX_HTTP_GET on */
+/* what the engine calls first in each of them */
 
-static ngx_str_t  ngx_http_pprof_method_names[] = {
-    ngx_string("GET"),
-    ngx_string("HEAD"),
-    ngx_string("POST"),
-    ngx_string("PUT"),
-    ngx_string("DELETE"),
-    ngx_string("MKCOL"),
-    ngx_string("COPY"),
-    ngx_string("MOVE"),
-    ngx_string("OPTIONS"),
-    ngx_string("PROPFIND"),
-    ngx_string("PROPPATCH"),
-    ngx_string("LOCK"),
-    ngx_string("UNLOCK"),
-    ngx_string("PATCH"),
-    ngx_string("TRACE"),
-    ngx_string("CONNECT")
+static ngx_http_phase_handler_pt  ngx_http_pprof_enter[] = {
+    ngx_http_pprof_post_read,
+    ngx_http_pprof_server_rewrite,
+    NULL,
+    ngx_http_pprof_rewrite,
+    NULL,
+    ngx_http_pprof_preaccess,
+    ngx_http_pprof_access,
+    NULL,
+    ngx_http_pprof_precontent,
+    ngx_http_pprof_content
+};
+
+
+static struct {
+    ngx_uint_t   method;
+    ngx_str_t    name;
+} ngx_http_pprof_methods[] = {
+    { NGX_HTTP_GET, ngx_string("GET") },
+    { NGX_HTTP_HEAD, ngx_string("HEAD") },
+    { NGX_HTTP_POST, ngx_string("POST") },
+    { NGX_HTTP_PUT, ngx_string("PUT") },
+    { NGX_HTTP_DELETE, ngx_string("DELETE") },
+    { NGX_HTTP_PATCH, ngx_string("PATCH") },
+    { NGX_HTTP_OPTIONS, ngx_string("OPTIONS") }
 };
 
 #define NGX_HTTP_PPROF_METHODS                                                \
-    (sizeof(ngx_http_pprof_method_names) / sizeof(ngx_str_t))
+    (sizeof(ngx_http_pprof_methods) / sizeof(ngx_http_pprof_methods[0]))
 
 static ngx_str_t  ngx_http_pprof_other_method = ngx_string("other");
 
@@ -115,22 +136,28 @@ static ngx_http_upstream_srv_conf_t      ngx_http_pprof_variable = {
 
 static ngx_http_pprof_set_t              ngx_http_pprof_sets
                                              [NGX_HTTP_PPROF_SETS];
-static ngx_http_pprof_set_t             *ngx_http_pprof_set =
-                                             &ngx_http_pprof_sets[0];
 
-static ngx_uint_t                        ngx_http_pprof_labels_on;
+/* What each request needs, together: it has left the caches since the last one. */
 
-/* of the engine's handlers: the phase of each, and each phase's own checker */
-static ngx_http_phase_handler_t         *ngx_http_pprof_engine;
-static u_char                           *ngx_http_pprof_engine_phases;
-static ngx_uint_t                        ngx_http_pprof_engine_n;
-static ngx_http_phase_handler_pt         ngx_http_pprof_checkers
-                                             [NGX_HTTP_PPROF_PHASES];
+static struct {
+    ngx_http_pprof_set_t                *set;      /* the last */
 
-/* handlers that take their connection's data for a request, once they were met */
-static ngx_event_handler_pt              ngx_http_pprof_client_handler;
-static ngx_event_handler_pt              ngx_http_pprof_upstream_handler;
-static ngx_log_handler_pt                ngx_http_pprof_log_error;
+    /* of the engine's handlers: the phase of each, and each phase's checker */
+    u_char                              *phases;
+    ngx_uint_t                           nphases;
+    ngx_http_phase_handler_pt            checkers[NGX_HTTP_PPROF_PHASES];
+
+    /* handlers that take their connection's data for a request, once met */
+    ngx_event_handler_pt                 client;
+    ngx_event_handler_pt                 upstream;
+    ngx_log_handler_pt                   log_error;
+
+    ngx_uint_t                           on;
+
+    ngx_http_phase_handler_t            *engine;
+} ngx_http_pprof_hot __attribute__((aligned(64))) = {
+    .set = &ngx_http_pprof_sets[0]
+};
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
@@ -146,7 +173,7 @@ ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
 {
     ngx_http_pprof_set_t  *set;
 
-    set = ngx_http_pprof_set;
+    set = ngx_http_pprof_hot.set;
 
     if (set->loc_conf == r->loc_conf
         && set->srv_conf == r->srv_conf
@@ -167,8 +194,8 @@ ngx_http_pprof_labels_of(ngx_http_request_t *r)
 {
     ngx_uint_t  phase;
 
-    if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n) {
-        phase = ngx_http_pprof_engine_phases[r->phase_handler];
+    if ((ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases) {
+        phase = ngx_http_pprof_hot.phases[r->phase_handler];
 
     } else {
         phase = NGX_HTTP_CONTENT_PHASE;
@@ -220,12 +247,11 @@ ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    ngx_http_pprof_labels_on = 1;
+    ngx_http_pprof_hot.on = 1;
 
     ngx_http_pprof_wait_start();
 
-    ngx_pprof_loop_init(ngx_http_pprof_labels_begin,
-                        ngx_http_pprof_labels_end);
+    ngx_pprof_loop_init(ngx_http_pprof_labels_begin, ngx_http_pprof_wait_end);
 
     return NGX_OK;
 }
@@ -276,19 +302,24 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 
     ph = cmcf->phase_engine.handlers;
 
-    ngx_http_pprof_engine = ph;
-    ngx_http_pprof_engine_phases = p;
-    ngx_http_pprof_engine_n = n;
+    ngx_http_pprof_hot.engine = ph;
+    ngx_http_pprof_hot.phases = p;
+    ngx_http_pprof_hot.nphases = n;
 
     for (i = 0; i < NGX_HTTP_LOG_PHASE; i++) {
 
-        if (counts[i] != 0
-            && i != NGX_HTTP_FIND_CONFIG_PHASE
-            && i != NGX_HTTP_POST_REWRITE_PHASE
-            && i != NGX_HTTP_POST_ACCESS_PHASE)
-        {
-            ngx_http_pprof_checkers[i] = ph->checker;
-            ph->checker = ngx_http_pprof_labels_checker;
+        if (counts[i] != 0 && ngx_http_pprof_enter[i]) {
+            ngx_http_pprof_hot.checkers[i] = ph->checker;
+            ph->checker = ngx_http_pprof_enter[i];
+
+            /*
+             * Lua moves its handler from the first place of its phase to the
+             * last, with the first request.
+             */
+
+            if (counts[i] > 1 && i != NGX_HTTP_CONTENT_PHASE) {
+                ph[1].checker = ngx_http_pprof_enter[i];
+            }
         }
 
         ngx_memset(p, (int) i, counts[i]);
@@ -306,23 +337,18 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
 {
     ngx_http_request_t  *r;
 
+    ngx_http_pprof_wait_end(now);
     ngx_http_pprof_wait_begin(now);
 
     r = ngx_http_pprof_labels_request(ev);
 
-    if (r) {
-        prt_labels = ngx_http_pprof_labels_of(r);
-        ngx_http_pprof_wait_see(r);
+    if (r == NULL) {
+        prt_labels = 0;
+        return;
     }
-}
 
-
-static void
-ngx_http_pprof_labels_end(uint64_t now)
-{
-    prt_labels = 0;
-
-    ngx_http_pprof_wait_end(now);
+    prt_labels = ngx_http_pprof_labels_of(r);
+    ngx_http_pprof_wait_see(r);
 }
 
 
@@ -339,8 +365,8 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
     c = ev->data;
 
-    if (ev->handler == ngx_http_pprof_client_handler
-        || ev->handler == ngx_http_pprof_upstream_handler)
+    if (ev->handler == ngx_http_pprof_hot.client
+        || ev->handler == ngx_http_pprof_hot.upstream)
     {
         return ev->handler ? c->data : NULL;
     }
@@ -355,8 +381,8 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
     if (c->fd == (ngx_socket_t) -1
         || c->log == NULL
-        || c->log->handler != ngx_http_pprof_log_error
-        || ngx_http_pprof_log_error == NULL)
+        || c->log->handler != ngx_http_pprof_hot.log_error
+        || ngx_http_pprof_hot.log_error == NULL)
     {
         return NULL;
     }
@@ -373,8 +399,8 @@ uint32_t
 ngx_http_pprof_labels(ngx_http_request_t *r, ngx_uint_t *phase)
 {
     if (phase) {
-        *phase = (ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n
-                 ? ngx_http_pprof_engine_phases[r->phase_handler]
+        *phase = (ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases
+                 ? ngx_http_pprof_hot.phases[r->phase_handler]
                  : NGX_HTTP_CONTENT_PHASE;
     }
 
@@ -400,16 +426,16 @@ ngx_http_pprof_labels_handler(ngx_http_request_t *r)
         return r->content_handler;
     }
 
-    return (ngx_uint_t) r->phase_handler < ngx_http_pprof_engine_n
-           ? ngx_http_pprof_engine[r->phase_handler].handler : NULL;
+    return (ngx_uint_t) r->phase_handler < ngx_http_pprof_hot.nphases
+           ? ngx_http_pprof_hot.engine[r->phase_handler].handler : NULL;
 }
 
 
 ngx_http_request_t *
 ngx_http_pprof_labels_upstream_request(ngx_connection_t *c)
 {
-    if (ngx_http_pprof_upstream_handler == NULL
-        || c->read->handler != ngx_http_pprof_upstream_handler)
+    if (ngx_http_pprof_hot.upstream == NULL
+        || c->read->handler != ngx_http_pprof_hot.upstream)
     {
         return NULL;
     }
@@ -428,7 +454,7 @@ ngx_http_pprof_labels_learn(ngx_http_request_t *r)
 {
     ngx_connection_t  *c;
 
-    if (ngx_http_pprof_upstream_handler || r->upstream == NULL) {
+    if (ngx_http_pprof_hot.upstream || r->upstream == NULL) {
         return;
     }
 
@@ -444,7 +470,7 @@ ngx_http_pprof_labels_learn(ngx_http_request_t *r)
     }
 #endif
 
-    ngx_http_pprof_upstream_handler = c->read->handler;
+    ngx_http_pprof_hot.upstream = c->read->handler;
 }
 
 
@@ -455,7 +481,7 @@ ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
     ngx_http_pprof_set_t          *set;
     ngx_http_upstream_srv_conf_t  *uscf;
 
-    if (!ngx_http_pprof_labels_on) {
+    if (!ngx_http_pprof_hot.on) {
         return 0;
     }
 
@@ -480,14 +506,19 @@ ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
         set->method = r->method;
     }
 
-    ngx_http_pprof_set = set;
+    ngx_http_pprof_hot.set = set;
 
-    if (set->labels[phase] == 0) {
+    if (set->labels[phase] == 0 && !set->full) {
         set->labels[phase] = ngx_http_pprof_labels_make(r, set, phase);
 
-        /* without room for one there is none for others */
+        /* without room for it: what is the same for all that it is asked for */
 
-        ngx_http_pprof_labels_on = set->labels[phase] != 0;
+        if (set->labels[phase] == 0) {
+            set->labels[phase] = ngx_http_pprof_labels_make(r, set,
+                                                    NGX_HTTP_PPROF_PHASES);
+        }
+
+        set->full = set->labels[phase] == 0;
     }
 
     return set->labels[phase];
@@ -520,7 +551,7 @@ ngx_http_pprof_labels_make(ngx_http_request_t *r, ngx_http_pprof_set_t *set,
     u_char                      server[NGX_HTTP_PPROF_TEXT_LEN];
     u_char                      upstream[NGX_HTTP_PPROF_TEXT_LEN];
     ngx_str_t                   values[NGX_HTTP_PPROF_LABELS];
-    ngx_uint_t                  i, n, bit;
+    ngx_uint_t                  i, n;
     prt_label_text_t            texts[NGX_HTTP_PPROF_LABELS];
     ngx_http_pprof_loc_conf_t  *plcf;
 
@@ -540,14 +571,9 @@ ngx_http_pprof_labels_make(ngx_http_request_t *r, ngx_http_pprof_set_t *set,
         ngx_http_pprof_labels_upstream(set->uscf, &values[2], upstream);
     }
 
-    values[3] = ngx_http_pprof_phase_names[phase];
-    values[4] = ngx_http_pprof_other_method;
-
-    for (i = 0, bit = NGX_HTTP_GET; i < NGX_HTTP_PPROF_METHODS; i++, bit <<= 1)
-    {
-        if (set->method == bit) {
-            values[4] = ngx_http_pprof_method_names[i];
-        }
+    if (phase < NGX_HTTP_PPROF_PHASES) {
+        values[3] = ngx_http_pprof_phase_names[phase];
+        values[4] = *ngx_http_pprof_labels_method(set->method);
     }
 
     n = 0;
@@ -566,6 +592,23 @@ ngx_http_pprof_labels_make(ngx_http_request_t *r, ngx_http_pprof_set_t *set,
     }
 
     return prt_labels_make(texts, n);
+}
+
+
+/* Clients choose the method: those that few use make no sets of their own. */
+
+static ngx_str_t *
+ngx_http_pprof_labels_method(ngx_uint_t method)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_PPROF_METHODS; i++) {
+        if (ngx_http_pprof_methods[i].method == method) {
+            return &ngx_http_pprof_methods[i].name;
+        }
+    }
+
+    return &ngx_http_pprof_other_method;
 }
 
 
@@ -613,28 +656,73 @@ ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
 }
 
 
-static ngx_int_t
-ngx_http_pprof_labels_checker(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph)
+static ngx_inline ngx_int_t
+ngx_http_pprof_labels_enter(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph, ngx_uint_t phase)
 {
-    ngx_uint_t         phase;
-    ngx_connection_t  *c;
-
-    phase = ngx_http_pprof_engine_phases[ph - ngx_http_pprof_engine];
-
     prt_labels = ngx_http_pprof_labels_in(r, phase);
     ngx_http_pprof_wait_see(r);
 
-    if (ngx_http_pprof_client_handler == NULL) {
-        c = r->connection;
+    return ngx_http_pprof_hot.checkers[phase](r, ph);
+}
 
-        if (c->data == r) {
-            ngx_http_pprof_client_handler = c->read->handler;
-            ngx_http_pprof_log_error = c->log->handler;
-        }
+
+static ngx_int_t
+ngx_http_pprof_post_read(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_POST_READ_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    if (ngx_http_pprof_hot.client == NULL && c->data == r) {
+        ngx_http_pprof_hot.client = c->read->handler;
+        ngx_http_pprof_hot.log_error = c->log->handler;
     }
 
-    return ngx_http_pprof_checkers[phase](r, ph);
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_SERVER_REWRITE_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_rewrite(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_REWRITE_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_preaccess(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_PREACCESS_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_access(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_ACCESS_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_precontent(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_PRECONTENT_PHASE);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_content(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_CONTENT_PHASE);
 }
 
 
@@ -651,7 +739,9 @@ ngx_http_pprof_log_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
 {
-    ngx_http_pprof_labels_learn(r);
+    if (ngx_http_pprof_hot.upstream == NULL) {
+        ngx_http_pprof_labels_learn(r);
+    }
 
     prt_labels = ngx_http_pprof_labels_of(r);
     ngx_http_pprof_wait_see(r);

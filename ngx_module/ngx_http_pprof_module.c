@@ -759,6 +759,7 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
     options->stall_threshold =
         pmcf->stall_threshold == NGX_HTTP_PPROF_STALL_OFF
         ? PRT_STALL_OFF : (uint64_t) pmcf->stall_threshold * 1000000;
+    options->nonblocking = 1;
     options->own = (const void *) ngx_http_pprof_options;
     options->alarm = ngx_http_pprof_alarm;
     options->block_rate = pmcf->block_rate;

@@ -166,14 +166,6 @@ ngx_http_pprof_wait_see(ngx_http_request_t *r)
 ngx_int_t ngx_http_pprof_goroutines_init(ngx_cycle_t *cycle);
 void ngx_http_pprof_goroutines(void);
 
-/* What a request waits for: a number below NGX_HTTP_PPROF_STATES, and its name. */
-#define NGX_HTTP_PPROF_STATES          40
-
-extern const ngx_uint_t  ngx_http_pprof_state_header;
-
-ngx_uint_t ngx_http_pprof_request_state(ngx_http_request_t *r);
-uint64_t ngx_http_pprof_state_frame(ngx_uint_t state);
-
 
 /* guard: which protection of other modules a location has */
 

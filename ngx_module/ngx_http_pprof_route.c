@@ -222,6 +222,7 @@ ngx_http_pprof_redirect_handler(ngx_http_request_t *r)
     u_char     *p;
     size_t      len;
     ngx_int_t   rc;
+    ngx_str_t   uri;
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
@@ -250,7 +251,13 @@ ngx_http_pprof_redirect_handler(ngx_http_request_t *r)
     ngx_str_set(&r->headers_out.location->key, "Location");
     r->headers_out.location->value.data = p;
 
-    p = (u_char *) ngx_escape_uri(p, r->uri.data, r->uri.len, NGX_ESCAPE_URI);
+    /* "//" would be another host */
+
+    for (uri = r->uri; uri.len > 1 && uri.data[1] == '/'; uri.len--) {
+        uri.data++;
+    }
+
+    p = (u_char *) ngx_escape_uri(p, uri.data, uri.len, NGX_ESCAPE_URI);
     *p++ = '/';
 
     if (r->args.len) {

@@ -30,11 +30,10 @@
 #include <ngx_http.h>
 
 #include <ngx_pprof_module.h>
-#include <ngx_http_pprof_module.h>
+#include <ngx_http_pprof_goroutine.h>
 
 
 #define NGX_HTTP_PPROF_WAIT_FLUSH    1000000000     /* ns, then it is booked */
-#define NGX_HTTP_PPROF_WAIT_NSEC     1000000        /* of a millisecond */
 #define NGX_HTTP_PPROF_WAIT_FRAMES   4
 
 /* ns of waiting for the loop that are worth a sample of their own */
@@ -78,7 +77,7 @@ static void ngx_http_pprof_wait_state(ngx_http_request_t *r,
     ngx_http_pprof_wait_t *w, uint64_t now);
 static void ngx_http_pprof_wait_book(ngx_http_pprof_wait_t *w);
 static ngx_http_pprof_wait_stack_t *ngx_http_pprof_wait_stack(
-    ngx_http_request_t *r, ngx_uint_t state);
+    ngx_http_request_t *r, ngx_http_pprof_name_t state);
 static ngx_http_pprof_wait_t *ngx_http_pprof_wait_get(ngx_http_request_t *r);
 static ngx_http_pprof_wait_t *ngx_http_pprof_wait_make(ngx_http_request_t *r);
 static void ngx_http_pprof_wait_cleanup(void *data);
@@ -126,7 +125,7 @@ static ngx_queue_t   ngx_http_pprof_wait_others;
 
 /* by state, whether in an upstream, and whether it is a subrequest */
 static ngx_http_pprof_wait_stack_t
-                     ngx_http_pprof_wait_stacks[NGX_HTTP_PPROF_STATES][2][2];
+                     ngx_http_pprof_wait_stacks[NGX_HTTP_PPROF_NAMES][2][2];
 
 
 void
@@ -356,10 +355,10 @@ ngx_http_pprof_wait_header(ngx_http_request_t *r)
                               - (ngx_msec_int_t) r->start_msec));
 
     if (ms > 0) {
-        stack = ngx_http_pprof_wait_stack(r, ngx_http_pprof_state_header);
+        stack = ngx_http_pprof_wait_stack(r, NGX_HTTP_PPROF_CLIENT_HEADER);
 
         prt_wait_add(stack->wait, ngx_http_pprof_labels(r, NULL), 1,
-                     (uint64_t) ms * NGX_HTTP_PPROF_WAIT_NSEC);
+                     (uint64_t) ms * NGX_HTTP_PPROF_NSEC);
     }
 }
 
@@ -380,7 +379,7 @@ ngx_http_pprof_wait_state(ngx_http_request_t *r, ngx_http_pprof_wait_t *w,
 
     ngx_http_pprof_labels_learn(r);
 
-    stack = ngx_http_pprof_wait_stack(r, ngx_http_pprof_request_state(r));
+    stack = ngx_http_pprof_wait_stack(r, ngx_http_pprof_state(r));
     labels = ngx_http_pprof_labels(r, NULL);
 
     if (w->stack != stack || w->labels != labels) {
@@ -434,7 +433,7 @@ ngx_http_pprof_wait_book(ngx_http_pprof_wait_t *w)
  */
 
 static ngx_http_pprof_wait_stack_t *
-ngx_http_pprof_wait_stack(ngx_http_request_t *r, ngx_uint_t state)
+ngx_http_pprof_wait_stack(ngx_http_request_t *r, ngx_http_pprof_name_t state)
 {
     uint64_t                      frames[NGX_HTTP_PPROF_WAIT_FRAMES];
     ngx_uint_t                    n, upstream, sub;
@@ -452,7 +451,7 @@ ngx_http_pprof_wait_stack(ngx_http_request_t *r, ngx_uint_t state)
 
     n = 0;
     frames[n++] = prt_frame("event loop", sizeof("event loop") - 1);
-    frames[n++] = ngx_http_pprof_state_frame(state);
+    frames[n++] = ngx_http_pprof_name(state);
 
     if (upstream) {
         frames[n++] = prt_frame("upstream", sizeof("upstream") - 1);

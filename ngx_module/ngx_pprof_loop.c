@@ -21,9 +21,10 @@
 
 static ngx_int_t ngx_pprof_loop_process_events(ngx_cycle_t *cycle,
     ngx_msec_t timer, ngx_uint_t flags);
+static ngx_int_t ngx_pprof_loop_wait(ngx_cycle_t *cycle, ngx_msec_t timer,
+    ngx_uint_t flags);
 static void ngx_pprof_loop_posted(ngx_cycle_t *cycle, ngx_queue_t *posted);
 static void ngx_pprof_loop_timers(void);
-static void ngx_pprof_loop_handle(ngx_event_t *ev);
 static void ngx_pprof_loop_prepend(ngx_queue_t *posted, ngx_queue_t *first);
 
 
@@ -66,9 +67,7 @@ ngx_pprof_loop_process_events(ngx_cycle_t *cycle, ngx_msec_t timer,
 
     if (flags & NGX_POST_EVENTS) {
 
-        prt_loop_wait();
-        rc = ngx_pprof_loop_process(cycle, timer, flags);
-        prt_loop_woken();
+        rc = ngx_pprof_loop_wait(cycle, timer, flags);
 
         ngx_pprof_loop_posted(cycle, &ngx_posted_accept_events);
 
@@ -93,9 +92,7 @@ ngx_pprof_loop_process_events(ngx_cycle_t *cycle, ngx_msec_t timer,
     ngx_queue_init(&later);
     ngx_pprof_loop_prepend(&later, &ngx_posted_events);
 
-    prt_loop_wait();
-    rc = ngx_pprof_loop_process(cycle, timer, flags|NGX_POST_EVENTS);
-    prt_loop_woken();
+    rc = ngx_pprof_loop_wait(cycle, timer, flags|NGX_POST_EVENTS);
 
     ngx_queue_init(&network);
     ngx_pprof_loop_prepend(&network, &ngx_posted_events);
@@ -108,6 +105,33 @@ ngx_pprof_loop_process_events(ngx_cycle_t *cycle, ngx_msec_t timer,
     ngx_pprof_loop_posted(cycle, &ngx_posted_events);
 
     return rc;
+}
+
+
+static ngx_int_t
+ngx_pprof_loop_wait(ngx_cycle_t *cycle, ngx_msec_t timer, ngx_uint_t flags)
+{
+    ngx_int_t  rc;
+
+    ngx_pprof_loop_end(prt_loop_wait());
+    prt_labels = 0;
+
+    rc = ngx_pprof_loop_process(cycle, timer, flags);
+
+    prt_loop_woken();
+
+    return rc;
+}
+
+
+/* The event may be gone when its handler has returned. */
+
+static ngx_inline void
+ngx_pprof_loop_handle(ngx_event_t *ev)
+{
+    ngx_pprof_loop_begin(ev, prt_loop_event((const void *) ev->handler));
+
+    ev->handler(ev);
 }
 
 
@@ -177,19 +201,6 @@ ngx_pprof_loop_timers(void)
 
         ngx_pprof_loop_handle(ev);
     }
-}
-
-
-/* The event may be gone when its handler has returned. */
-
-static void
-ngx_pprof_loop_handle(ngx_event_t *ev)
-{
-    ngx_pprof_loop_begin(ev, prt_loop_begin((const void *) ev->handler));
-
-    ev->handler(ev);
-
-    ngx_pprof_loop_end(prt_loop_end());
 }
 
 

@@ -109,7 +109,7 @@ typedef struct {
     int                    heap_mmap;
 
     /*
-     * An event of the loop (prt_loop_begin()) that takes longer, in ns, is a
+     * An event of the loop (prt_loop_event()) that takes longer, in ns, is a
      * stall; 0: default; PRT_STALL_OFF: none is.
      */
     uint64_t               stall_threshold;
@@ -120,6 +120,16 @@ typedef struct {
      * 0: default; PRT_BLOCK_OFF: no such profiles, and no hooks for them.
      */
     uint64_t               block_rate;
+
+    /*
+     * 1: the main program is an event loop.  Its own calls on sockets never
+     * block and need no look at the clock, nor does its wait for events, of
+     * which it tells by prt_loop_wait().  And no thread of the process is ever
+     * cancelled by pthread_cancel() in a call that the main program makes: these
+     * need not be cancellation points, which makes them cheaper than without
+     * the profiler.
+     */
+    int                    nonblocking;
 
     /*
      * Directories of debug files, separated by colons; NULL: /usr/lib/debug.
@@ -290,18 +300,18 @@ PRT_EXPORT void prt_thread_unregister(void);
 
 
 /*
- * event loop: that of the control thread.  What it does between begin and end
- * is an event; "handler" is the function that is called for it.  An event that
- * takes too long is a stall.  Control thread only.
+ * event loop: that of the control thread.  What it does from prt_loop_event() to
+ * the next one, or to prt_loop_wait(), is an event; "handler" is the function
+ * that is called for it.  An event that takes too long is a stall.  Control
+ * thread only.
  */
 
-/* The loop is about to wait for events, and has come back with some. */
-PRT_EXPORT void prt_loop_wait(void);
-PRT_EXPORT void prt_loop_woken(void);
+/* Returns the time, in ticks, at which it begins; 0: nothing is recorded. */
+PRT_EXPORT uint64_t prt_loop_event(const void *handler);
 
-/* Both return the time, in ticks. */
-PRT_EXPORT uint64_t prt_loop_begin(const void *handler);
-PRT_EXPORT uint64_t prt_loop_end(void);
+/* The loop is about to wait for events, returns the time; and has come back. */
+PRT_EXPORT uint64_t prt_loop_wait(void);
+PRT_EXPORT void prt_loop_woken(void);
 
 /* When the loop came back last; and the nanoseconds that a difference is. */
 PRT_EXPORT uint64_t prt_loop_turn(void);
@@ -324,7 +334,7 @@ typedef struct {
     const void            *creator;       /* function; NULL: not known */
     unsigned               parent;        /* what prt_goroutines_add() gave; 0: none */
     uint32_t               labels;
-    unsigned               work:1;        /* it is at work, or wants to be: no idle connection */
+    unsigned               work:1;        /* one of the requests that "oldest" is of */
     unsigned               nframes;
     const uint64_t        *frames;        /* leaf first, without the state */
 } prt_goroutine_t;
@@ -445,8 +455,8 @@ typedef struct {
     uint64_t               cpu;           /* ns of CPU time of all its threads */
     uint64_t               rss;           /* bytes */
     prt_gauges_t           gauges;
-    uint64_t               oldest;        /* ns that its oldest request is old; 0: none */
-    char                   oldest_state[64];  /* what that one waits for */
+    uint64_t               oldest;        /* ns that its oldest request is old */
+    char                   oldest_state[64];  /* what that one waits for; "": none */
     uint64_t               samples;       /* CPU samples taken */
     uint64_t               lost;          /* samples lost, of all profiles */
     uint64_t               stalls;        /* events that held the loop too long */

@@ -48,6 +48,7 @@ my @ways = (
     [ sleep => usleep => 'hosted_sleep' ],
     [ cond => pthread_cond_timedwait => 'hosted_cond' ],
     [ fifo => read => 'hosted_fifo' ],
+    [ socket => recv => 'hosted_socket' ],
     [ name => getaddrinfo => 'hosted_name' ],
     [ lock => pthread_mutex_lock => 'hosted_lock' ],
 );
@@ -173,6 +174,8 @@ $p = $nginx->profile('/debug/pprof/block');
 is($p->flat('delay')->{pthread_cond_wait} // 0, 0,
    'aio threads: an idle pool does not block');
 is($p->flat('delay')->{epoll_wait} // 0, 0, 'nor does an idle event loop');
+is($p->flat('delay')->{$_} // 0, 0, "nor do its sockets: $_")
+    for qw( recv readv writev send accept4 );
 
 # a handler that is busy, and one that calls what need not wait, while others
 # want the processor as well

@@ -40,8 +40,12 @@ sub dynamic {
              nodelete => $text =~ /NODELETE/ ? 1 : 0 };
 }
 
+# What others can bind to: the linker lists some hidden ones of its own as well.
+
 sub exported {
-    return [ sort { $a cmp $b } run('nm', '-D', '--defined-only', $_[0]) =~ / [A-TV-Z] (\S+)$/mg ];
+    return [ sort { $a cmp $b }
+             run('readelf', '-W', '--dyn-syms', $_[0])
+             =~ / (?:GLOBAL|WEAK) +DEFAULT +\d+ (\w+)$/mg ];
 }
 
 # The memory that every thread of nginx gives to it.
@@ -81,7 +85,7 @@ is_deeply([ grep { !/^lib(?:c|m|dl|pthread|unwind|protobuf-c|dw|elf|z|lzma)\.so\
 cmp_ok(tls_size($lib), '<', 128, 'library: thread-local storage');
 
 my @public = PprofTest::slurp("$Pprof::Root/runtime/pprofrt.h")
-             =~ /^PRT_EXPORT[^;(]*?\b(prt_\w+)\(/mg;
+             =~ /^PRT_EXPORT[^;(]*?\b(prt_\w+)(?:\(|$)/mg;
 
 is_deeply(exported($lib),
           [ sort @public, qw( prt_cpu_observe prt_unwind_oracle ) ],

@@ -61,6 +61,9 @@ my @good = (
     [ http('pprof_block_rate 5ms;') ],
     [ http('pprof_block_rate 1s;') ],
     [ http('pprof_block_rate off;') ],
+    [ http('pprof_stall_threshold 1ms;') ],
+    [ http('pprof_stall_threshold 1h;') ],
+    [ http('pprof_stall_threshold off;') ],
     [ http('pprof_debug_path /opt/debug /var/debug;') ],
     [ http('pprof_max_duration 1s;') ],
     [ http('pprof_max_duration 1h30m;') ],
@@ -145,6 +148,8 @@ my @bad = (
             '1ns to 1s, with a unit (ns, us, ms, s), or "off"', '1us',
             qw( 0 0ns 10 us s 1001ms 2s -1us 1.5us 1m 1xs 99999999999999999999ns
                 18446744073709551615s on )),
+    numbers('pprof_stall_threshold', '1ms to 1h, or "off"', '50ms',
+            qw( 0 0ms 61m -1 x on )),
     numbers('pprof_max_duration', '1s to 24h', '5m',
             qw( 0 999ms 25h -1 x )),
 
@@ -165,7 +170,7 @@ my @bad = (
     map { [ location("pprof on; $_ 1m;"),
             "\"$_\" directive is not allowed here" ] }
         qw( pprof_memory pprof_cpu_rate pprof_heap_rate pprof_max_duration
-            pprof_block_rate
+            pprof_block_rate pprof_stall_threshold
             pprof_production pprof_debug_path ),
 );
 

@@ -57,6 +57,8 @@ my $nginx = start_nginx(http_config => qq{
         gzip_types *;
     }
     location /text { hosted text; }
+    location /hold { hosted alloc how=keep size=1048576 count=200; }
+    location /pass { hosted alloc how=free size=1048576 count=200; }
 
     location /included { auth_request /sub; hosted burn ms=10; }
     location = /sub { hosted burn ms=30; }
@@ -126,7 +128,9 @@ sub split_by_location {
         or diag $burn / ($burn + $deep);
 }
 
-my $p = profile(8, get('/heavy', 30), get('/light', 30));
+# by turns: on a slow machine the window ends before the work does
+
+my $p = profile(8, (get('/heavy', 1), get('/light', 1)) x 30);
 
 split_by_location('HTTP/1', $p, '/heavy', '^~ /light');
 
@@ -217,6 +221,19 @@ $p = $nginx->profile('/debug/pprof/allocs');
 
 cmp_ok($p->total('alloc_space', sub { ($_->{labels}{location} // '') eq '/text' }),
        '>', 0, 'allocs: a location');
+
+# and tells which location holds it: an estimate of 200 blocks is good for 3 %
+
+$nginx->hosted($_) for '/hold', '/pass';
+$p = $nginx->profile('/debug/pprof/heap');
+
+my ($held, $passed) = map { my $location = $_; $p->total('inuse_space', sub {
+                            ($_->{labels}{location} // '') eq $location }) }
+                      '/hold', '/pass';
+
+cmp_ok(abs($held / (200 * 1048576) - 1), '<', 0.15, 'heap: the location that holds')
+    or diag $held;
+cmp_ok($passed, '<', 10 * 1048576, 'heap: and one that does not');
 
 is($nginx->quit, 0, 'quit');
 is_deeply([ $nginx->alerts ], [], 'no alert');

@@ -89,7 +89,7 @@ sub booked {
                       split /\n/, $nginx->error_log; @lines >= 2 }, 60),
        'log: a line for each stack');
     is(scalar @lines, 2, 'log: no other');
-    like($lines[0], qr/\[warn\] .* pprof: the event loop was held for 4\d\d ms, /,
+    like($lines[0], qr/\[warn\] .* pprof: the event loop was held for \d{3,} ms, /,
          'log: how long');
     like($lines[0], qr/, server "[^"]+", location "~ \^\/hang\$": .*hosted_hang/,
          'log: where');
@@ -123,7 +123,7 @@ sub booked {
         pprof_stall_threshold 50ms;
     });
 
-    my $hang = $nginx->background('/hang?how=spin&ms=30000');
+    my $hang = $nginx->background('/hang?how=spin&ms=60000');
     my ($name, $seen);
 
     my $start = time;
@@ -148,7 +148,7 @@ sub booked {
     like($index, qr/location &quot;~ \^\/hang\$&quot;/,
          'endless: and the location');
 
-    ok(wait_for(sub { $nginx->error_log =~ /loop is held since \d+ ms.*hosted_hang/ },
+    ok(wait_for(sub { $nginx->error_log =~ /loop has been held for \d+ ms.*hosted_hang/ },
                 60), 'endless: the log does while it lasts');
 
     # what lasts grows from one profile to the next

@@ -478,11 +478,19 @@ prt_comment_stacks(prt_merge_t *merge, unsigned profile,
     row = prt_comment_sum(start, end, PRT_COUNT_NO_ROW);
     broken = prt_comment_sum(start, end, PRT_COUNT_BROKEN);
 
-    prt_comment(merge, "stacks: %" PRIu64 " taken, %" PRIu64 " longer than "
+    prt_comment(merge, "stacks, of all profiles: %" PRIu64 " taken, %" PRIu64 " longer than "
                 "%d frames, %" PRIu64 " not complete (%" PRIu64 " outside of "
                 "all objects, %" PRIu64 " without unwind information, %" PRIu64
                 " in memory that is no stack)", stacks, truncated,
                 PRT_STACK_MAX, outside + row + broken, outside, row, broken);
+
+    labels = prt_comment_sum(NULL, end, PRT_COUNT_LABELS_LOST);
+
+    if (labels) {
+        prt_comment(merge, "pprof_memory is too small: %" PRIu64 " sets of "
+                    "labels had no room, and are without phase and method, or "
+                    "missing", labels);
+    }
 
     labels = 0;
     lost = 0;

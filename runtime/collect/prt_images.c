@@ -45,7 +45,8 @@ static const char *const  prt_images_names[] = {
     "[stack ends outside of all objects]",
     "[stack ends without unwind information]",
     "[stack ends in memory that is no stack]",
-    "[after the last tick of a thread that ended]"
+    "[after the last tick of a thread that ended]",
+    "[what the handler did was not seen]"
 };
 
 _Static_assert(sizeof(prt_images_names) / sizeof(char *)
@@ -397,6 +398,22 @@ prt_images_name(prt_images_t *images, uint32_t string)
     }
 
     return PRT_BASE_NAMES + (uint64_t) place * PRT_IMAGE_NAME_STEP + 1;
+}
+
+
+void
+prt_images_names_of(prt_images_t *images, const prt_slot_t *slot)
+{
+    uint32_t  id;
+
+    images->slot = slot;
+
+    for (id = prt_intern_next(&slot->strings, 0);
+         id;
+         id = prt_intern_next(&slot->strings, id))
+    {
+        (void) prt_images_name(images, id);
+    }
 }
 
 

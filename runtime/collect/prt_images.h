@@ -59,6 +59,9 @@ int prt_images_of(prt_images_t *images, const prt_slot_t *slot);
  */
 uint64_t prt_images_frame(prt_images_t *images, uint64_t frame);
 
+/* All strings of a slot may be names: where only addresses are known. */
+void prt_images_names_of(prt_images_t *images, const prt_slot_t *slot);
+
 /* That of a special frame. */
 uint64_t prt_images_special(unsigned frame);
 

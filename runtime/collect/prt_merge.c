@@ -19,7 +19,7 @@
 #define PRT_MERGE_LABELS   2               /* of ours: worker, pid */
 
 /* and special ones, at the end or as the leaf */
-#define PRT_MERGE_FRAMES   (PRT_STACK_MAX + 2)
+#define PRT_MERGE_FRAMES   (PRT_STACK_MAX + 3)
 
 
 static prt_merger_t *prt_merger_create(void);
@@ -195,6 +195,8 @@ prt_merge_objects(const prt_snapshot_t *snapshot)
         if (prt_images_of(&m->images, &snapshot->slots[i].memory) != 0) {
             goto failed;
         }
+
+        prt_images_names_of(&m->images, &snapshot->slots[i].memory);
     }
 
     prt_images_sort(&m->images);

@@ -46,7 +46,9 @@ prt_snapshot_take(prt_region_t *region, unsigned profile,
     snapshot->now = prt_now();
 
     /* what they allocated counts on */
-    ended = prt_profiles[profile].info.flags & PRT_PROFILE_MEMORY;
+    ended = (prt_profiles[profile].info.flags
+             & (PRT_PROFILE_DELTA|PRT_PROFILE_NOW))
+            == PRT_PROFILE_DELTA;
 
     for (i = 0; i < n; i++) {
         entry = &region->head->entries[i];

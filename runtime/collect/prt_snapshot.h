@@ -53,8 +53,8 @@ typedef struct {
 
 /*
  * The slots that the target means.  A window ("since" != 0) also takes those
- * whose process has ended, if it ran after "since"; a memory profile takes them
- * always.  "sync" is the sync that
+ * whose process has ended, if it ran after "since"; a profile of all that was
+ * counted takes them always.  "sync" is the sync that
  * they were asked to follow.  NULL: no memory.
  */
 prt_snapshot_t *prt_snapshot_take(prt_region_t *region, unsigned profile,

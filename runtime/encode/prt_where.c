@@ -82,6 +82,10 @@ prt_where(const prt_report_t *report, prt_symbols_t *symbols, char *text,
         }
     }
 
+    if (i < sample->nframes) {
+        prt_where_add(&where, ", ...");
+    }
+
     return where.len;
 }
 
@@ -105,6 +109,7 @@ static void
 prt_where_add(prt_where_t *where, const char *fmt, ...)
 {
     int      n;
+    char    *p;
     size_t   room;
     va_list  args;
 
@@ -118,6 +123,14 @@ prt_where_add(prt_where_t *where, const char *fmt, ...)
 
     if (n < 0) {
         return;
+    }
+
+    /* one line, whatever is in the configuration */
+
+    for (p = where->text + where->len; *p; p++) {
+        if ((unsigned char) *p < ' ' || *p == 0x7f) {
+            *p = '?';
+        }
     }
 
     if ((size_t) n < room) {

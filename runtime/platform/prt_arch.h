@@ -30,6 +30,7 @@
 #if defined(__x86_64__)
 
 #define PRT_ARCH_TABLE         1
+#define PRT_ARCH_DIRECT        1          /* prt_arch_syscall() */
 
 #define PRT_ARCH_REGS          16
 #define PRT_ARCH_BX            3
@@ -56,6 +57,7 @@
 #else
 
 #define PRT_ARCH_TABLE         0
+#define PRT_ARCH_DIRECT        0
 
 #define PRT_ARCH_REGS          32
 #define PRT_ARCH_FP            29
@@ -225,6 +227,26 @@ static inline uint64_t
 prt_arch_ticks(void)
 {
     return __builtin_ia32_rdtsc();
+}
+
+
+/* A system call and nothing else: -errno on failure.  Signal-safe. */
+static inline long
+prt_arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c,
+    uintptr_t d, uintptr_t e, uintptr_t f)
+{
+    long                 rc;
+    register uintptr_t   r10 __asm__("r10") = d;
+    register uintptr_t   r8 __asm__("r8") = e;
+    register uintptr_t   r9 __asm__("r9") = f;
+
+    __asm__ volatile ("syscall"
+                      : "=a" (rc)
+                      : "0" (number), "D" (a), "S" (b), "d" (c), "r" (r10),
+                        "r" (r8), "r" (r9)
+                      : "rcx", "r11", "memory");
+
+    return rc;
 }
 
 

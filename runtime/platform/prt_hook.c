@@ -19,11 +19,19 @@
 #include "platform/prt_memory.h"
 
 
+typedef enum {
+    PRT_HOOK_EVERYWHERE,
+    PRT_HOOK_MAIN,                        /* in the main program */
+    PRT_HOOK_OUTSIDE                      /* in all others */
+} prt_hook_where_t;
+
+
 typedef struct {
     const char            *name;
     void                  *from;          /* NULL: whatever it is */
     void                  *to;
     int                    lazy;          /* entries not bound yet as well */
+    prt_hook_where_t       where;
 } prt_change_t;
 
 
@@ -40,6 +48,8 @@ typedef struct {
 } prt_dynamic_t;
 
 
+static int prt_hooks_add(const prt_hook_t *hooks, unsigned n,
+    prt_hook_where_t where);
 static int prt_hooks_apply(const prt_map_t *map, const prt_change_t *changes,
     unsigned n);
 static int prt_hook_wanted(const prt_object_t *object);
@@ -64,6 +74,27 @@ static uint64_t          prt_hooks_serial;    /* of the map they are in */
 
 int
 prt_hooks_install(const prt_hook_t *hooks, unsigned n)
+{
+    return prt_hooks_add(hooks, n, PRT_HOOK_EVERYWHERE);
+}
+
+
+int
+prt_hooks_install_main(const prt_hook_t *hooks, unsigned n)
+{
+    return prt_hooks_add(hooks, n, PRT_HOOK_MAIN);
+}
+
+
+int
+prt_hooks_install_outside(const prt_hook_t *hooks, unsigned n)
+{
+    return prt_hooks_add(hooks, n, PRT_HOOK_OUTSIDE);
+}
+
+
+static int
+prt_hooks_add(const prt_hook_t *hooks, unsigned n, prt_hook_where_t where)
 {
     int               rc;
     void             *p;
@@ -101,6 +132,7 @@ prt_hooks_install(const prt_hook_t *hooks, unsigned n)
         change->from = p;
         change->to = hooks[i].replacement;
         change->lazy = 1;
+        change->where = where;
     }
 
     /* the originals have to be seen before the first call */
@@ -194,6 +226,7 @@ prt_hook_object(const prt_object_t *object, const char *name, void *from,
     change.from = from;
     change.to = to;
     change.lazy = 1;
+    change.where = PRT_HOOK_EVERYWHERE;
 
     rc = 0;
 
@@ -310,7 +343,10 @@ prt_hook_change(const prt_object_t *object, const prt_change_t *changes,
     const char         *name;
     prt_memory_t        memory;
     prt_dynamic_t       d;
+    prt_hook_where_t    elsewhere;
     const ElfW(Rela)   *reloc;
+
+    elsewhere = object->is_main ? PRT_HOOK_OUTSIDE : PRT_HOOK_MAIN;
 
     memset(&memory, 0, sizeof(prt_memory_t));
 
@@ -337,7 +373,9 @@ prt_hook_change(const prt_object_t *object, const prt_change_t *changes,
             name = d.strings + d.symbols[symbol].st_name;
 
             for (c = 0; c < n; c++) {
-                if (strcmp(name, changes[c].name) == 0) {
+                if (changes[c].where != elsewhere
+                    && strcmp(name, changes[c].name) == 0)
+                {
                     break;
                 }
             }

@@ -23,12 +23,16 @@ typedef struct {
 /*
  * Adds hooks, which have to stay where they are, and installs them in all
  * loaded objects but our own, the loader, the vDSO and libunwind.  A function
- * that no object has gets no hook, and its original is NULL.  A name has one
- * hook.  Returns the number of entries changed, or -1 without memory.
+ * that no object has gets no hook, and its original is NULL.  An object has one
+ * hook for a name: the one that was added first.  Returns the number of entries changed, or -1 without memory.
  *
  * None of these functions is signal-safe; any thread may call them.
  */
 int prt_hooks_install(const prt_hook_t *hooks, unsigned n);
+
+/* The same in the main program alone, or in all objects but that. */
+int prt_hooks_install_main(const prt_hook_t *hooks, unsigned n);
+int prt_hooks_install_outside(const prt_hook_t *hooks, unsigned n);
 
 /*
  * Brings the map of objects up to date, and the hooks into objects that

@@ -18,6 +18,9 @@
 #include "sources/prt_record.h"
 
 
+static const char *prt_notice_mark(const char *where);
+
+
 void
 prt_notice_stall(const prt_stall_notice_t *stall)
 {
@@ -74,8 +77,8 @@ prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
 
         if (prt_process.options.alarm) {
             (void) snprintf(job->error, sizeof(job->error),
-                            "the event loop is held since %lu ms, %s", ms,
-                            where);
+                            "the event loop has been held for %lu ms%s %s",
+                            ms, prt_notice_mark(where), where);
 
             prt_process.options.alarm(job->error);
         }
@@ -85,9 +88,19 @@ prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
 
     default:
         (void) snprintf(job->error, sizeof(job->error),
-                        "the event loop was held for %lu ms, %s", ms, where);
+                        "the event loop was held for %lu ms%s %s", ms,
+                        prt_notice_mark(where), where);
         prt_job_finish(job);
     }
+}
+
+
+/* Labels follow a comma, functions alone a colon. */
+
+static const char *
+prt_notice_mark(const char *where)
+{
+    return strstr(where, "\": ") ? "," : ":";
 }
 
 

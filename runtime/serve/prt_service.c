@@ -144,7 +144,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 
     prt_block_set_rate(options->block_rate == PRT_BLOCK_OFF ? 0
                        : options->block_rate ? options->block_rate
-                       : PRT_BLOCK_RATE_DEFAULT);
+                       : PRT_BLOCK_RATE_DEFAULT, options->nonblocking);
 
     prt_stall_set(options->stall_threshold == PRT_STALL_OFF ? 0
                   : options->stall_threshold ? options->stall_threshold

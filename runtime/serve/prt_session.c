@@ -330,7 +330,7 @@ prt_session_oldest(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
     for (i = 0; i < slot->work->count; i++) {
         prt_dump_record(slot->work, i, &record);
 
-        if (record.work && record.age > oldest) {
+        if (record.work && record.age >= oldest) {
             oldest = record.age;
 
             (void) prt_slot_text(&slot->memory, record.state, text);

@@ -27,6 +27,7 @@ static int prt_block_start(unsigned table, char error[PRT_ERROR_LEN]);
 static void prt_block_sync(unsigned rate);
 static void prt_block_stop(void);
 static void prt_block_switch(int on);
+static int prt_block_install_sockets(void);
 static int prt_block_trusted(const prt_block_lock_t *lock);
 
 static int prt_block_counts(void);
@@ -64,12 +65,14 @@ _Thread_local prt_block_local_t  prt_block_local
 static unsigned     prt_block_table;
 static _Atomic int  prt_block_active;
 static uint64_t     prt_block_ns;          /* the rate; 0: off */
+static int          prt_block_nonblocking;
 
 
 void
-prt_block_set_rate(uint64_t rate)
+prt_block_set_rate(uint64_t rate, int nonblocking)
 {
     prt_block_ns = rate;
+    prt_block_nonblocking = nonblocking;
 }
 
 
@@ -100,7 +103,8 @@ prt_block_start(unsigned table, char error[PRT_ERROR_LEN])
                    ? prt_block_locks[i].hook : prt_block_timed_hooks[i];
     }
 
-    if (prt_hooks_install(prt_block_call_hooks, prt_block_ncall_hooks) < 0
+    if (prt_block_install_sockets() < 0
+        || prt_hooks_install(prt_block_call_hooks, prt_block_ncall_hooks) < 0
         || prt_hooks_install(locks, PRT_BLOCK_LOCKS) < 0)
     {
         snprintf(error, PRT_ERROR_LEN, "no memory for the blocking hooks");
@@ -108,6 +112,23 @@ prt_block_start(unsigned table, char error[PRT_ERROR_LEN])
     }
 
     return 0;
+}
+
+
+static int
+prt_block_install_sockets(void)
+{
+    if (!prt_block_nonblocking) {
+        return prt_hooks_install(prt_block_socket_hooks,
+                                 prt_block_nsocket_hooks);
+    }
+
+    if (prt_block_install_main() < 0) {
+        return -1;
+    }
+
+    return prt_hooks_install_outside(prt_block_socket_hooks,
+                                     prt_block_nsocket_hooks);
 }
 
 

@@ -46,7 +46,7 @@
 
 
 #define PRT_BLOCK_MIN     20000            /* ns */
-#define PRT_BLOCK_LOOK    100000           /* ns */
+#define PRT_BLOCK_LOOK    500000           /* ns */
 #define PRT_BLOCK_WAITED  4000             /* ns; a sleep takes longer */
 
 
@@ -102,6 +102,16 @@ extern _Thread_local prt_block_local_t  prt_block_local
 extern const prt_hook_t  prt_block_call_hooks[];
 extern const unsigned    prt_block_ncall_hooks;
 
+/* calls on sockets, and waits for events */
+extern const prt_hook_t  prt_block_socket_hooks[];
+extern const unsigned    prt_block_nsocket_hooks;
+
+/*
+ * Hooks in the main program, before all others, if that is an event loop.
+ * Returns -1 without memory.
+ */
+int prt_block_install_main(void);
+
 /* a lock, and what tries it */
 
 typedef struct {
@@ -117,8 +127,11 @@ extern const prt_block_lock_t  prt_block_locks[PRT_BLOCK_LOCKS];
 extern const prt_hook_t        prt_block_timed_hooks[PRT_BLOCK_LOCKS];
 
 
-/* ns; 0: no hooks at all.  To be set before the source starts. */
-void prt_block_set_rate(uint64_t rate);
+/*
+ * ns; 0: no hooks at all.  With "nonblocking" sockets of the main program are
+ * not timed, nor its waits for events.  To be set before the source starts.
+ */
+void prt_block_set_rate(uint64_t rate, int nonblocking);
 
 /* The calling thread is the profiler's own: it never blocks. */
 void prt_block_own(void);
@@ -133,10 +146,25 @@ void prt_block_derive_locks(const uint64_t *before, const uint64_t *delta,
 uint64_t prt_block_rate(void);
 
 
+#define prt_block_limit(name)                                                 \
+    atomic_load_explicit(&prt_block_limits.name, memory_order_relaxed)
+
+
 /*
  * Between these the calling thread waits for work: an event loop that calls
  * poll() or select().  They nest.  Signal-safe.
  */
+
+/* The calling thread waited for events so long, in ticks: it may have slept. */
+
+static inline void
+prt_block_waited(uint64_t ticks)
+{
+    if ((int64_t) ticks >= prt_block_limit(waited)) {
+        prt_block_local.waits++;
+    }
+}
+
 
 static inline void
 prt_block_pause(void)
@@ -151,11 +179,6 @@ prt_block_resume(void)
     prt_block_local.paused--;
 }
 
-
-/* for the hooks */
-
-#define prt_block_limit(name)                                                 \
-    atomic_load_explicit(&prt_block_limits.name, memory_order_relaxed)
 
 /*
  * Hooks are in a section of their own, so that a stack tells whether one

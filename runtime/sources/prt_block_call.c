@@ -112,7 +112,6 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     CALL(write, PRT_BLOCK_CALL)                                               \
     CALL(pwrite, PRT_BLOCK_CALL)                                              \
     CALL(pwrite64, PRT_BLOCK_CALL)                                            \
-    CALL(writev, PRT_BLOCK_CALL)                                              \
     CALL(pwritev, PRT_BLOCK_CALL)                                             \
     CALL(pwritev64, PRT_BLOCK_CALL)                                           \
     CALL(sendfile, PRT_BLOCK_CALL)                                            \
@@ -120,6 +119,19 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     CALL(splice, PRT_BLOCK_CALL)                                              \
     CALL(copy_file_range, PRT_BLOCK_CALL)                                     \
                                                                               \
+    CALL(poll, PRT_BLOCK_WAIT)                                                \
+    CALL(__poll_chk, PRT_BLOCK_WAIT)                                          \
+    CALL(ppoll, PRT_BLOCK_WAIT)                                               \
+    CALL(__ppoll_chk, PRT_BLOCK_WAIT)                                         \
+    CALL(select, PRT_BLOCK_WAIT)                                              \
+    CALL(pselect, PRT_BLOCK_WAIT)
+
+
+/* Those that do not block where sockets are nonblocking. */
+
+#define PRT_BLOCK_SOCKETS(CALL)                                               \
+                                                                              \
+    CALL(writev, PRT_BLOCK_CALL)                                              \
     CALL(connect, PRT_BLOCK_CALL)                                             \
     CALL(accept, PRT_BLOCK_WAIT)                                              \
     CALL(accept4, PRT_BLOCK_WAIT)                                             \
@@ -131,13 +143,7 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     CALL(send, PRT_BLOCK_CALL)                                                \
     CALL(sendto, PRT_BLOCK_CALL)                                              \
     CALL(sendmsg, PRT_BLOCK_CALL)                                             \
-    CALL(sendmmsg, PRT_BLOCK_CALL)                                            \
-    CALL(poll, PRT_BLOCK_WAIT)                                                \
-    CALL(__poll_chk, PRT_BLOCK_WAIT)                                          \
-    CALL(ppoll, PRT_BLOCK_WAIT)                                               \
-    CALL(__ppoll_chk, PRT_BLOCK_WAIT)                                         \
-    CALL(select, PRT_BLOCK_WAIT)                                              \
-    CALL(pselect, PRT_BLOCK_WAIT)
+    CALL(sendmmsg, PRT_BLOCK_CALL)
 
 
 /* Where the functions that try them are not to be used: in the same order. */
@@ -226,6 +232,7 @@ typedef uintptr_t (*prt_block_name_pt)(uintptr_t, uintptr_t, uintptr_t,
     }
 
 PRT_BLOCK_CALLS(PRT_BLOCK_CALL_HOOK)
+PRT_BLOCK_SOCKETS(PRT_BLOCK_CALL_HOOK)
 PRT_BLOCK_TIMED(PRT_BLOCK_CALL_HOOK)
 
 
@@ -334,9 +341,14 @@ prt_block_hook_fcntl64(int fd, int cmd, uintptr_t arg)
 const prt_hook_t  prt_block_call_hooks[] = {
     PRT_BLOCK_CALLS(prt_block_hook_what)
     PRT_BLOCK_NAMES(prt_block_hook)
-    PRT_BLOCK_EVENTS(prt_block_hook)
     prt_block_hook(fcntl)
     prt_block_hook(fcntl64)
+};
+
+
+const prt_hook_t  prt_block_socket_hooks[] = {
+    PRT_BLOCK_SOCKETS(prt_block_hook_what)
+    PRT_BLOCK_EVENTS(prt_block_hook)
 };
 
 
@@ -347,3 +359,6 @@ const prt_hook_t  prt_block_timed_hooks[PRT_BLOCK_LOCKS] = {
 
 const unsigned  prt_block_ncall_hooks = sizeof(prt_block_call_hooks)
                                         / sizeof(prt_hook_t);
+
+const unsigned  prt_block_nsocket_hooks = sizeof(prt_block_socket_hooks)
+                                          / sizeof(prt_hook_t);

@@ -22,7 +22,7 @@
 #define PRT_GOROUTINE_FRAMES  (PRT_STACK_MAX + 3)  /* creator, state, special */
 #define PRT_GOROUTINE_TRIES   3            /* at a thread that is on the move */
 
-/* one that runs and takes no signal costs 20 ms, and nobody waits for long */
+/* a try at one that runs and takes no signal costs 20 ms, and nobody waits for long */
 #define PRT_GOROUTINE_TIME    (200 * PRT_MSEC)
 
 
@@ -35,6 +35,7 @@ static void prt_goroutine_threads(uint64_t number);
 static void prt_goroutine_thread(pid_t tid, const prt_stack_bounds_t *bounds,
     unsigned tries);
 static uint64_t prt_goroutine_string(const char *text);
+static uint32_t prt_goroutine_state(uint64_t frame);
 static uint32_t prt_goroutine_ms(uint64_t ns);
 
 
@@ -195,10 +196,6 @@ prt_goroutine_thread(pid_t tid, const prt_stack_bounds_t *bounds,
 
     while (tries-- && n == 0) {
         n = prt_peek(tid, bounds, frames + 2, &call);
-
-        if (call == PRT_PEEK_RUNNING) {
-            break;
-        }
     }
 
     if (n == 0) {
@@ -217,10 +214,10 @@ prt_goroutine_thread(pid_t tid, const prt_stack_bounds_t *bounds,
         }
     }
 
-    record.state = (uint32_t) prt_goroutine_string(name);
+    record.state = prt_goroutine_state(prt_goroutine_string(name));
 
     if (tid == prt_loop_thread(&loop)) {
-        begin = prt_loop_event();
+        begin = prt_loop_since();
         now = prt_ticks();
 
         record.labels = prt_loop_labels();
@@ -267,6 +264,15 @@ static uint64_t
 prt_goroutine_string(const char *text)
 {
     return prt_frame(text, strlen(text));
+}
+
+
+/* Its string; there may have been no room for it. */
+
+static uint32_t
+prt_goroutine_state(uint64_t frame)
+{
+    return frame & PRT_FRAME_NAME ? (uint32_t) frame : 0;
 }
 
 
@@ -321,7 +327,7 @@ prt_goroutines_add(const prt_goroutine_t *goroutine)
     record.lasts = prt_goroutine_ms(goroutine->lasts);
     record.age = prt_goroutine_ms(goroutine->age);
     record.labels = goroutine->labels;
-    record.state = (uint32_t) goroutine->state;
+    record.state = prt_goroutine_state(goroutine->state);
     record.parent = goroutine->parent & 0x7fffffff;
     record.work = goroutine->work;
 

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * An event costs one look at the clock: where one ends the next begins.
+ * An event costs one look at the clock: where one ends the next begins.  So what
+ * is between them counts for the one before.
  */
 
 
@@ -27,8 +28,9 @@ static void prt_loop_keep(uint64_t begin, uint64_t end)
 
 /* of the control thread */
 static unsigned            prt_loop_on;
-static uint64_t            prt_loop_time;  /* when the last event ended; 0: long ago */
-static uint64_t            prt_loop_came;  /* when it came back from waiting */
+static uint64_t            prt_loop_begin; /* of the event, in ticks; 0: none is */
+static uint64_t            prt_loop_left;  /* when the last wait began ... */
+static uint64_t            prt_loop_came;  /* ... and ended */
 static uint64_t            prt_loop_limit; /* ticks */
 static const void         *prt_loop_handler;
 
@@ -46,7 +48,9 @@ void
 prt_loop_start(uint64_t threshold)
 {
     prt_loop_limit = threshold ? prt_ticks_of(threshold) : UINT64_MAX;
-    prt_loop_time = 0;
+    prt_loop_begin = 0;
+    prt_loop_left = prt_ticks();
+    prt_loop_came = prt_loop_left;
     prt_loop_tid = (pid_t) syscall(SYS_gettid);
     prt_loop_bounds = prt_thread_stack;
     prt_loop_label = &prt_labels;
@@ -68,54 +72,8 @@ prt_loop_stop(void)
 }
 
 
-void
-prt_loop_wait(void)
-{
-    prt_loop_time = 0;
-
-    prt_block_pause();
-}
-
-
-void
-prt_loop_woken(void)
-{
-    prt_block_resume();
-
-    prt_loop_came = prt_ticks();
-    prt_loop_time = prt_loop_came;
-}
-
-
 uint64_t
-prt_loop_turn(void)
-{
-    return prt_loop_came;
-}
-
-
-uint64_t
-prt_loop_begin(const void *handler)
-{
-    uint64_t  now;
-
-    if (!prt_loop_on) {
-        return 0;
-    }
-
-    now = prt_loop_time ? prt_loop_time : prt_ticks();
-
-    prt_loop_handler = handler;
-
-    atomic_store_explicit(&prt_slot.head->loop_begin, now,
-                          memory_order_relaxed);
-
-    return now;
-}
-
-
-uint64_t
-prt_loop_end(void)
+prt_loop_event(const void *handler)
 {
     uint64_t  now, begin;
 
@@ -123,22 +81,81 @@ prt_loop_end(void)
         return 0;
     }
 
-    now = prt_ticks();
-    begin = atomic_load_explicit(&prt_slot.head->loop_begin,
-                                 memory_order_relaxed);
+    begin = prt_loop_begin;
 
-    prt_loop_time = now;
+    /* the first one after a wait begins with it */
 
-    /* what is kept has to be seen by who finds that the event is over */
+    now = begin ? prt_ticks() : prt_loop_came;
 
-    if (now - begin >= prt_loop_limit) {
+    if (begin && now - begin >= prt_loop_limit) {
         prt_loop_keep(begin, now);
     }
 
-    atomic_store_explicit(&prt_slot.head->loop_begin, 0,
+    prt_loop_handler = handler;
+    prt_loop_begin = now;
+
+    atomic_store_explicit(&prt_slot.head->loop_begin, now,
                           memory_order_release);
 
     return now;
+}
+
+
+uint64_t
+prt_loop_wait(void)
+{
+    uint64_t  now;
+
+    prt_block_pause();
+
+    if (!prt_loop_on) {
+        return 0;
+    }
+
+    now = prt_ticks();
+
+    if (prt_loop_begin) {
+
+        /* what is kept has to be seen by who finds that the event is over */
+
+        if (now - prt_loop_begin >= prt_loop_limit) {
+            prt_loop_keep(prt_loop_begin, now);
+        }
+
+        atomic_store_explicit(&prt_slot.head->loop_begin, 0,
+                              memory_order_release);
+        prt_loop_begin = 0;
+    }
+
+    prt_loop_left = now;
+
+    return now;
+}
+
+
+void
+prt_loop_woken(void)
+{
+    uint64_t  now;
+
+    prt_block_resume();
+
+    if (!prt_loop_on) {
+        return;
+    }
+
+    now = prt_ticks();
+
+    prt_block_waited(now - prt_loop_left);
+
+    prt_loop_came = now;
+}
+
+
+uint64_t
+prt_loop_turn(void)
+{
+    return prt_loop_came;
 }
 
 
@@ -170,16 +187,17 @@ prt_loop_keep(uint64_t begin, uint64_t end)
     stall->begin = begin;
     stall->end = end;
     stall->labels = prt_labels;
-    stall->frames[0] = (uint64_t) (uintptr_t) prt_loop_handler + 1;
-    stall->nframes = 1 + prt_record_stack(&regs, &prt_loop_bounds,
-                                          stall->frames + 1, prt_unwind);
+    stall->frames[0] = PRT_FRAME_UNSEEN;
+    stall->frames[1] = (uint64_t) (uintptr_t) prt_loop_handler + 1;
+    stall->nframes = 2 + prt_record_stack(&regs, &prt_loop_bounds,
+                                          stall->frames + 2, prt_unwind);
 
     atomic_store(&prt_loop_head, head + 1);
 }
 
 
 uint64_t
-prt_loop_event(void)
+prt_loop_since(void)
 {
     return atomic_load_explicit(&prt_slot.head->loop_begin,
                                 memory_order_acquire);

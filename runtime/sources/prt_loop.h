@@ -26,7 +26,7 @@ typedef struct {
     uint64_t             end;
     uint32_t             labels;           /* at its end */
     unsigned             nframes;
-    uint64_t             frames[PRT_STACK_MAX + 2];  /* its handler, and who called that */
+    uint64_t             frames[PRT_STACK_MAX + 3];  /* its handler, and who called that */
 } prt_loop_stall_t;
 
 
@@ -38,7 +38,7 @@ void prt_loop_start(uint64_t threshold);
 void prt_loop_stop(void);
 
 /* When the event that is at work began, in ticks; 0: none is.  Any thread. */
-uint64_t prt_loop_event(void);
+uint64_t prt_loop_since(void);
 
 /* The loop's thread, its stack and its labels.  Any thread. */
 pid_t prt_loop_thread(prt_stack_bounds_t *bounds);

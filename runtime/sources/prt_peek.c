@@ -37,7 +37,7 @@ typedef enum {
 
 static struct {
     _Atomic uint32_t     state;            /* prt_peek_state_t, and a futex */
-    pid_t                tid;
+    _Atomic pid_t        tid;              /* late signals read it at any time */
     prt_stack_bounds_t   bounds;
     unsigned             n;
     uint64_t             frames[PRT_STACK_MAX + 1];
@@ -102,7 +102,7 @@ prt_peek_running(pid_t tid, const prt_stack_bounds_t *bounds,
         return 0;
     }
 
-    prt_peek_request.tid = tid;
+    atomic_store(&prt_peek_request.tid, tid);
     prt_peek_request.bounds = *bounds;
 
     atomic_store(&prt_peek_request.state, PRT_PEEK_ASKED);
@@ -169,7 +169,7 @@ prt_peek_signal(const siginfo_t *info, const void *context)
         return 0;
     }
 
-    if (prt_peek_request.tid != (pid_t) syscall(SYS_gettid)) {
+    if (atomic_load(&prt_peek_request.tid) != (pid_t) syscall(SYS_gettid)) {
         return 1;
     }
 

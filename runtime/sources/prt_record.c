@@ -23,11 +23,14 @@ uint32_t
 prt_labels_make(const prt_label_text_t *texts, unsigned n)
 {
     unsigned     i;
+    uint32_t     labels;
     prt_label_t  set[PRT_LABELS_MAX];
 
-    if (prt_slot.head == NULL || n > PRT_LABELS_MAX) {
+    if (prt_slot.head == NULL || n == 0 || n > PRT_LABELS_MAX) {
         return 0;
     }
+
+    labels = 1;
 
     for (i = 0; i < n; i++) {
         set[i].key = prt_slot_string(&prt_slot, texts[i].key,
@@ -36,11 +39,19 @@ prt_labels_make(const prt_label_text_t *texts, unsigned n)
                                        texts[i].value_len);
 
         if (set[i].key == 0 || set[i].value == 0) {
-            return 0;
+            labels = 0;
         }
     }
 
-    return prt_slot_labels(&prt_slot, set, n);
+    if (labels != 0) {
+        labels = prt_slot_labels(&prt_slot, set, n);
+    }
+
+    if (labels == 0) {
+        prt_slot_count(&prt_slot, PRT_COUNT_LABELS_LOST, 1);
+    }
+
+    return labels;
 }
 
 

@@ -26,7 +26,8 @@
 #define PRT_FRAME_NO_ROW      4            /* no unwind information there */
 #define PRT_FRAME_BROKEN      5            /* the stack's memory made no sense */
 #define PRT_FRAME_TAIL        6            /* CPU after a thread's last tick */
-#define PRT_FRAMES_SPECIAL    7
+#define PRT_FRAME_UNSEEN      7            /* what an event did was not seen */
+#define PRT_FRAMES_SPECIAL    8
 
 /* a frame that is a name, by the number of a string in the slot */
 #define PRT_FRAME_NAME        (1ull << 63)

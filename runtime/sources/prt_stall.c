@@ -44,7 +44,7 @@ typedef struct {
     uint64_t             ns;
     uint32_t             labels;
     unsigned             nframes;
-    uint64_t             frames[PRT_STACK_MAX + 2];
+    uint64_t             frames[PRT_STACK_MAX + 3];
 } prt_stall_seen_t;
 
 
@@ -182,7 +182,7 @@ prt_stall_watch(uint64_t now)
     prt_stall_next = now + tick;
 
     ticks = prt_ticks();
-    begin = prt_loop_event();
+    begin = prt_loop_since();
 
     /* the one that we look at may be among those that ended */
 
@@ -220,7 +220,7 @@ prt_stall_look(uint64_t begin, uint64_t now)
 
     /* what it does now may be another event: the end of this one is kept */
 
-    if (prt_loop_event() != begin) {
+    if (prt_loop_since() != begin) {
         return;
     }
 

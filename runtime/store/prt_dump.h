@@ -52,7 +52,7 @@ typedef struct {
     uint32_t             labels;
     uint32_t             state;            /* string */
     uint32_t             parent:31;        /* number of the record; 0: none */
-    uint32_t             work:1;           /* it is something to be done */
+    uint32_t             work:1;           /* as prt_goroutine_t has it */
 } prt_dump_record_t;
 
 

@@ -170,6 +170,30 @@ prt_intern_get(const prt_intern_t *table, uint32_t id, uint32_t *len)
 }
 
 
+uint32_t
+prt_intern_next(const prt_intern_t *table, uint32_t id)
+{
+    uint32_t  len, used, next;
+
+    used = atomic_load_explicit(&table->head->used, memory_order_acquire);
+    next = 1;
+
+    if (id) {
+        if (prt_intern_get(table, id, &len) == NULL) {
+            return 0;
+        }
+
+        next = id + 1 + (len + 7) / 8;
+    }
+
+    if (next >= used || next >= table->words || table->arena[next] == 0) {
+        return 0;
+    }
+
+    return next;
+}
+
+
 void
 prt_intern_reset(prt_intern_t *table)
 {

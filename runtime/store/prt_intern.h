@@ -62,6 +62,12 @@ uint32_t prt_intern_put(prt_intern_t *table, const void *data, uint32_t len);
 const void *prt_intern_get(const prt_intern_t *table, uint32_t id,
     uint32_t *len);
 
+/*
+ * The record that was made after this one, the first after 0; 0: none, or it is
+ * still being made.
+ */
+uint32_t prt_intern_next(const prt_intern_t *table, uint32_t id);
+
 /* Forgets everything.  Nobody else may use the table meanwhile. */
 void prt_intern_reset(prt_intern_t *table);
 

@@ -79,7 +79,13 @@ prt_region_create(unsigned workers, char error[PRT_ERROR_LEN])
         goto failed;
     }
 
-    if (region->limit == 0 || ftruncate(region->fd, size) == -1) {
+    if (region->limit == 0) {
+        snprintf(error, PRT_ERROR_LEN, "RLIMIT_FSIZE allows no file of %lld "
+                 "bytes", (long long) prt_region_offset(1));
+        goto failed;
+    }
+
+    if (ftruncate(region->fd, size) == -1) {
         snprintf(error, PRT_ERROR_LEN,
                  "a sparse file of %lld bytes is not allowed "
                  "(RLIMIT_FSIZE): %s", (long long) size, strerror(errno));

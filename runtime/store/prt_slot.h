@@ -46,6 +46,7 @@ typedef enum {
     PRT_COUNT_BROKEN,                      /* ... in memory that is no stack */
     PRT_COUNT_HEAP_MISSED,                 /* sampled blocks given back unseen */
     PRT_COUNT_HEAP_LOST,                   /* sampled blocks without room in the list */
+    PRT_COUNT_LABELS_LOST,                 /* sets of labels without room */
     PRT_COUNT_STALLS,                      /* events that held the loop too long ... */
     PRT_COUNT_STALLS_LOST,                 /* ... and were not booked: too many at once */
     PRT_COUNT_CUSTOM_LOST,                 /* keys of custom profiles without room */

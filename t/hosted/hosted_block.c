@@ -35,11 +35,13 @@ typedef struct {
 } hosted_writer_t;
 
 
+static int hosted_write(int fd, unsigned ms, pthread_t *thread,
+    hosted_writer_t *writer);
 static void *hosted_writer(void *data);
 static int hosted_deaf(struct sockaddr_in *addr);
 
 
-/* A thread writes into a pipe after ms, and the caller reads. */
+/* A thread writes into a pipe or a socket after ms, and the caller reads. */
 
 uint64_t
 hosted_fifo(unsigned ms)
@@ -54,11 +56,9 @@ hosted_fifo(unsigned ms)
         return 0;
     }
 
-    writer.fd = fds[1];
-    writer.ms = ms;
     delay = 0;
 
-    if (pthread_create(&thread, NULL, hosted_writer, &writer) == 0) {
+    if (hosted_write(fds[1], ms, &thread, &writer) == 0) {
 
         start = hosted_wall_clock();
 
@@ -73,6 +73,49 @@ hosted_fifo(unsigned ms)
     close(fds[1]);
 
     return delay;
+}
+
+
+uint64_t
+hosted_socket(unsigned ms)
+{
+    int              fds[2];
+    char             c;
+    uint64_t         start, delay;
+    pthread_t        thread;
+    hosted_writer_t  writer;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) {
+        return 0;
+    }
+
+    delay = 0;
+
+    if (hosted_write(fds[1], ms, &thread, &writer) == 0) {
+
+        start = hosted_wall_clock();
+
+        while (recv(fds[0], &c, 1, 0) == -1 && errno == EINTR) { /* void */ }
+
+        delay = hosted_wall_clock() - start;
+
+        pthread_join(thread, NULL);
+    }
+
+    close(fds[0]);
+    close(fds[1]);
+
+    return delay;
+}
+
+
+static int
+hosted_write(int fd, unsigned ms, pthread_t *thread, hosted_writer_t *writer)
+{
+    writer->fd = fd;
+    writer->ms = ms;
+
+    return pthread_create(thread, NULL, hosted_writer, writer);
 }
 
 

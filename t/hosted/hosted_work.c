@@ -97,7 +97,7 @@ hosted_tid(void)
 void
 hosted_burn(hosted_burn_t *b, uint64_t ns)
 {
-    uint64_t  now, from, total, want, round, heavy, light;
+    uint64_t  now, from, total, want, round, heavy, light, turn, random;
 
     b->tid = hosted_tid();
 
@@ -105,6 +105,7 @@ hosted_burn(hosted_burn_t *b, uint64_t ns)
     heavy = b->heavy + HOSTED_ROUND_HEAVY;
     light = b->light + HOSTED_ROUND_LIGHT;
     now = hosted_cpu_clock();
+    random = now;
 
     /*
      * Targets are absolute, so what one part overruns is taken from its next
@@ -140,8 +141,17 @@ hosted_burn(hosted_burn_t *b, uint64_t ns)
             break;
         }
 
-        heavy += HOSTED_ROUND_HEAVY;
-        light += HOSTED_ROUND_LIGHT;
+        /*
+         * Rounds are of no one length: samples come with the ticks of the
+         * clock, and on a busy machine a thread runs from tick to tick, so they
+         * would find it at the same place of each round.
+         */
+
+        random = random * 6364136223846793005 + 1442695040888963407;
+        turn = HOSTED_ROUND_LIGHT / 2 + (random >> 33) % HOSTED_ROUND_LIGHT;
+
+        heavy += turn * HOSTED_ROUND_HEAVY / HOSTED_ROUND_LIGHT;
+        light += turn;
     }
 }
 

@@ -73,6 +73,7 @@ HOSTED_FUNCTION uint64_t hosted_lock(void);
 HOSTED_FUNCTION void hosted_lock_hold(unsigned ms,
     volatile unsigned long *held);
 HOSTED_FUNCTION uint64_t hosted_fifo(unsigned ms);
+HOSTED_FUNCTION uint64_t hosted_socket(unsigned ms);
 HOSTED_FUNCTION uint64_t hosted_name(void);
 
 /* Busy with calls that need not wait; returns the wall time. */

@@ -20,10 +20,10 @@
  *              the directive only) is a pool of "thread_pool"
  *     thread   burn in a new thread that the event loop joins; with detach=1
  *              it is detached and the loop goes on meanwhile
- *     block    the event loop blocks for ms: how=sleep|cond, how=fifo: reads
- *              from a pipe; how=name: looks a name up for a second; how=lock: a
- *              pool thread holds a mutex for ms, and another one waits for it;
- *              how=task: a pool thread waits on a condition
+ *     block    the event loop blocks for ms: how=sleep|cond; how=fifo|socket:
+ *              reads from a pipe or a socket; how=name: looks a name up for a
+ *              second; how=lock: a pool thread holds a mutex for ms, and another
+ *              one waits for it; how=task: a pool thread waits on a condition
  *     shm      how=hold: the event loop sleeps for ms with the mutex of a
  *              shared memory zone; how=lock: waits for it in another worker
  *     files    the event loop opens, stats and reads a file for ms
@@ -68,6 +68,7 @@ typedef enum {
     NGX_HTTP_HOSTED_COND,
     NGX_HTTP_HOSTED_LOCK,
     NGX_HTTP_HOSTED_FIFO,
+    NGX_HTTP_HOSTED_SOCKET,
     NGX_HTTP_HOSTED_NAME,
     NGX_HTTP_HOSTED_TASK,
     NGX_HTTP_HOSTED_HOLD,
@@ -228,6 +229,7 @@ static ngx_conf_enum_t  ngx_http_hosted_how[] = {
     { ngx_string("cond"), NGX_HTTP_HOSTED_COND },
     { ngx_string("lock"), NGX_HTTP_HOSTED_LOCK },
     { ngx_string("fifo"), NGX_HTTP_HOSTED_FIFO },
+    { ngx_string("socket"), NGX_HTTP_HOSTED_SOCKET },
     { ngx_string("name"), NGX_HTTP_HOSTED_NAME },
     { ngx_string("task"), NGX_HTTP_HOSTED_TASK },
     { ngx_string("hold"), NGX_HTTP_HOSTED_HOLD },
@@ -562,6 +564,10 @@ ngx_http_hosted_block(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
 
     case NGX_HTTP_HOSTED_FIFO:
         ctx->delay = hosted_fifo(ctx->args.ms);
+        return ngx_http_hosted_answer(r, ctx);
+
+    case NGX_HTTP_HOSTED_SOCKET:
+        ctx->delay = hosted_socket(ctx->args.ms);
         return ngx_http_hosted_answer(r, ctx);
 
     case NGX_HTTP_HOSTED_NAME:
