@@ -68,9 +68,10 @@ ngx_http_pprof_alarm(const char *text)
 static ngx_fd_t
 ngx_http_pprof_alarm_fd(void)
 {
-    int         pidfd;
-    ngx_fd_t    fd;
-    ngx_log_t  *log;
+    int          pidfd;
+    ngx_fd_t     fd;
+    ngx_log_t   *log;
+    struct stat  st;
 
     for (log = ngx_cycle->log; log; log = log->next) {
         if (log->log_level >= NGX_LOG_WARN && log->writer == NULL && log->file)
@@ -91,6 +92,15 @@ ngx_http_pprof_alarm_fd(void)
     fd = (ngx_fd_t) syscall(SYS_pidfd_getfd, pidfd, log->file->fd, 0);
 
     (void) close(pidfd);
+
+    /* logs may be opened anew at this moment, and the number be another's */
+
+    if (fd != NGX_INVALID_FILE
+        && (fstat(fd, &st) == -1 || S_ISSOCK(st.st_mode)))
+    {
+        (void) close(fd);
+        return NGX_INVALID_FILE;
+    }
 
     return fd;
 }

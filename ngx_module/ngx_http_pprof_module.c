@@ -663,7 +663,9 @@ ngx_http_pprof_init_process(ngx_cycle_t *cycle)
     if (ngx_http_pprof_labels_start(cycle) != NGX_OK
         || ngx_http_pprof_goroutines_init(cycle) != NGX_OK)
     {
-        return NGX_ERROR;
+        ngx_log_error(NGX_LOG_ERR, cycle->log, 0,
+                      "pprof: no memory for labels and requests; going on "
+                      "without them");
     }
 
     return ngx_http_pprof_job_init(cycle);

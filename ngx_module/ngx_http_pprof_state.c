@@ -263,13 +263,22 @@ ngx_http_pprof_state_handlers(ngx_http_request_t *r, ngx_http_pprof_name_t state
         return;
 
     case NGX_HTTP_PPROF_RESOLVER:
-        ngx_http_pprof_goroutine_function(g,
-            (const void *) u->resolved->ctx->handler);
+
+        if (u && u->resolved && u->resolved->ctx) {
+            ngx_http_pprof_goroutine_function(g,
+                (const void *) u->resolved->ctx->handler);
+        }
+
         return;
 
     case NGX_HTTP_PPROF_CONNECT:
     case NGX_HTTP_PPROF_UPSTREAM_HANDSHAKE:
     case NGX_HTTP_PPROF_SEND:
+
+        if (pc == NULL) {
+            return;
+        }
+
         ngx_http_pprof_goroutine_function(g,
             (const void *) u->write_event_handler);
         ngx_http_pprof_goroutine_function(g,
@@ -279,6 +288,11 @@ ngx_http_pprof_state_handlers(ngx_http_request_t *r, ngx_http_pprof_name_t state
     case NGX_HTTP_PPROF_HEADER:
     case NGX_HTTP_PPROF_BODY:
     case NGX_HTTP_PPROF_UPGRADED:
+
+        if (pc == NULL) {
+            return;
+        }
+
         ngx_http_pprof_goroutine_function(g,
             (const void *) u->read_event_handler);
         ngx_http_pprof_goroutine_function(g, (const void *) pc->read->handler);

@@ -65,10 +65,22 @@ ngx_http_pprof_zone(ngx_http_pprof_page_t *page, ngx_shm_zone_t *zone)
 
     pool = (ngx_slab_pool_t *) zone->shm.addr;
 
+    n = ngx_pagesize_shift - pool->min_shift;
+
+    /* a module may have laid its zone out in its own way */
+
+    if ((u_char *) pool != pool->addr
+        || pool->end != zone->shm.addr + zone->shm.size
+        || (u_char *) pool->stats < zone->shm.addr
+        || (u_char *) (pool->stats + n) > pool->end
+        || pool->last < pool->pages)
+    {
+        return;
+    }
+
     pages = pool->last - pool->pages;
     used = pages - ngx_min(*(volatile ngx_uint_t *) &pool->pfree, pages);
 
-    n = ngx_pagesize_shift - pool->min_shift;
     fails = 0;
 
     for (i = 0; i < n; i++) {

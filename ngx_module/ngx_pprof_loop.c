@@ -42,7 +42,7 @@ ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev, uint64_t now),
     ngx_pprof_loop_begin = begin;
     ngx_pprof_loop_end = end;
 
-    /* a single process may come here again with its next cycle */
+    /* never around itself */
 
     if (ngx_event_actions.process_events == ngx_pprof_loop_process_events) {
         return;

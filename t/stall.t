@@ -12,7 +12,8 @@ use PprofTest;
 use Test::More;
 use Time::HiRes qw( sleep time );
 
-my %config = (http_config => 'pprof_production off;', config => q{
+my %config = (http_config => 'pprof_production off; '
+                             . 'pprof_stall_threshold 500ms;', config => q{
     location /debug/pprof { pprof auto; }
     location ~ ^/hang$ { hosted hang; }
     location /burn { hosted burn; }
@@ -24,33 +25,45 @@ my %config = (http_config => 'pprof_production off;', config => q{
 sub stalls { $_[0]->profile('/debug/pprof/stall' . ($_[1] // '')) }
 
 
+# On a busy machine other handlers are held as well: these are of the one that
+# is known.
+
+sub hang { grep { /^hosted_hang$/ } @{$_->{frames}} }
+sub count { $_[0]->total('contentions', \&hang) }
+sub delay { $_[0]->total('delay', \&hang) }
+
+
 # The profile has all that was held, which is booked when the event ends.
 
 sub booked {
     my ($nginx, $count) = @_;
 
-    ok(wait_for(sub { stalls($nginx)->total('contentions') >= $count }, 60),
+    ok(wait_for(sub { count(stalls($nginx)) >= $count }, 60),
        "$count stalls are booked");
 
     return stalls($nginx);
 }
 
 
+sub lines { grep { /event loop was held.*hosted_hang/ }
+            split /\n/, $_[0]->error_log }
+
+
 {
     my $nginx = start_nginx(%config);
 
-    $nginx->get('/burn?ms=10') for 1 .. 5;
-    is(stalls($nginx)->total('contentions'), 0, 'short events: no stall');
+    $nginx->get('/hang?how=spin&ms=10') for 1 .. 3;
+    is(count(stalls($nginx)), 0, 'short events: no stall');
 
     my %truth;
 
     for my $how (qw( spin sleep )) {
-        my $hung = $nginx->hosted("/hang?how=$how&ms=400");
+        my $hung = $nginx->hosted("/hang?how=$how&ms=1500");
         $truth{$how} = $hung->{delay_ns};
 
         # a signal would have ended the system call before its time
 
-        cmp_ok($hung->{delay_ns}, '>=', 400e6, "$how: not cut short");
+        cmp_ok($hung->{delay_ns}, '>=', 1500e6, "$how: not cut short");
     }
 
     my $p = booked($nginx, 2);
@@ -58,20 +71,23 @@ sub booked {
     is_deeply([ $p->problems ], [], 'valid');
     is_deeply([ $p->types ], [ 'contentions/count', 'delay/nanoseconds' ],
               'types');
-    is($p->total('contentions'), 2, 'two stalls');
+    is(count($p), 2, 'two stalls');
+
+    # an event is more than the function that holds it, by what else it does
 
     my $delay = $truth{spin} + $truth{sleep};
 
-    cmp_ok(abs($p->total('delay') / $delay - 1), '<', 0.02,
-           'delay within 2 %')
+    cmp_ok(delay($p) / $delay, '>', 0.9, 'delay: on the stacks that were seen')
+        or diag delay($p) . " instead of $delay";
+    cmp_ok($p->total('delay') / $delay, '>=', 0.98, 'delay: all of it')
         or diag $p->total('delay') . " instead of $delay";
+    cmp_ok(delay($p) / $delay, '<', 1.1, 'delay: no more')
+        or diag delay($p) . " instead of $delay";
 
-    cmp_ok($p->share('delay', qr/^hosted_hang$/), '>', 0.8,
-           'on the stacks that were seen');
-    cmp_ok($p->share('delay', qr/^syscall$/), '>', 0.4,
+    cmp_ok($p->share('delay', qr/^syscall$/), '>', 0.3,
            'the system call is a frame');
 
-    my @labels = map { $_->{labels} } @{$p->samples};
+    my @labels = map { $_->{labels} } grep { hang() } @{$p->samples};
 
     is_deeply([ grep { ($_->{location} // '') ne '~ ^/hang$' } @labels ], [],
               'labels: location as written');
@@ -83,32 +99,30 @@ sub booked {
     is($text->{status}, 200, 'debug=1');
     like($text->{content}, qr/hosted_hang/, 'debug=1: names');
 
-    my @lines = grep { /event loop was held/ } split /\n/, $nginx->error_log;
+    ok(wait_for(sub { lines($nginx) >= 2 }, 60), 'log: a line for each stack');
 
-    ok(wait_for(sub { @lines = grep { /event loop was held/ }
-                      split /\n/, $nginx->error_log; @lines >= 2 }, 60),
-       'log: a line for each stack');
+    my @lines = lines($nginx);
     is(scalar @lines, 2, 'log: no other');
-    like($lines[0], qr/\[warn\] .* pprof: the event loop was held for \d{3,} ms, /,
+    like($lines[0], qr/\[warn\] .* pprof: the event loop was held for \d{4,} ms, /,
          'log: how long');
     like($lines[0], qr/, server "[^"]+", location "~ \^\/hang\$": .*hosted_hang/,
          'log: where');
 
     # the same stack once more is told no more in this minute, but counted
 
-    $nginx->hosted('/hang?how=sleep&ms=200');
+    $nginx->hosted('/hang?how=sleep&ms=1000');
     $p = booked($nginx, 3);
-    is(scalar(grep { /event loop was held/ } split /\n/, $nginx->error_log), 2,
-       'log: once a minute');
+    is(scalar(lines($nginx)), 2, 'log: once a minute');
 
-    like($nginx->get('/debug/pprof/')->{content}, qr{<td class="n">3</td>},
-         'index: the count');
+    my ($index) = $nginx->get('/debug/pprof/')->{content}
+                  =~ m{<td class="n">(\d+)</td><td><a href="stall\b};
+    cmp_ok($index // 0, '>=', 3, 'index: the count');
 
-    my $window = $nginx->background('/debug/pprof/stall?seconds=2');
-    sleep 0.5;
-    $nginx->hosted('/hang?how=spin&ms=300');
+    my $window = $nginx->background('/debug/pprof/stall?seconds=4');
+    sleep 1;
+    $nginx->hosted('/hang?how=spin&ms=700');
     $p = Pprof::Proto->parse($window->result(60)->{content});
-    is($p->total('contentions'), 1, 'seconds: its own');
+    is(count($p), 1, 'seconds: its own');
 
     is($nginx->quit, 0, 'quit');
     is_deeply([ $nginx->alerts ], [], 'no alert');
@@ -123,10 +137,14 @@ sub booked {
         pprof_stall_threshold 50ms;
     });
 
+    my %before = map { $_ => cpu_ns($_) } $nginx->worker_pids;
     my $hang = $nginx->background('/hang?how=spin&ms=60000');
-    my ($name, $seen);
+    my $seen;
 
-    my $start = time;
+    # before that, the worker could accept what asks for the profile, too
+
+    ok(wait_for(sub { grep { cpu_ns($_) - $before{$_} > 0.2e9 } keys %before },
+                60), 'endless: one worker hangs');
 
     ok(wait_for(sub {
            my $p = eval { stalls($nginx) } or return 0;
@@ -171,7 +189,7 @@ sub booked {
         pprof_stall_threshold off;
     });
 
-    $nginx->hosted('/hang?how=spin&ms=300');
+    $nginx->hosted('/hang?how=spin&ms=700');
     my $p = stalls($nginx);
 
     is($p->total('contentions'), 0, 'off: nothing is counted');

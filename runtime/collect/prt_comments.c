@@ -354,7 +354,7 @@ prt_comment_dumps(prt_merge_t *merge, const prt_snapshot_t *end)
 static void
 prt_comment_loop(prt_merge_t *merge, const prt_snapshot_slot_t *slot)
 {
-    char                    text[PRT_STRING_MAX];
+    char                    text[PRT_STALL_TEXT];
     uint64_t                begin, now;
     const prt_slot_head_t  *head;
 
@@ -363,10 +363,7 @@ prt_comment_loop(prt_merge_t *merge, const prt_snapshot_slot_t *slot)
     now = prt_ticks();
     text[0] = '\0';
 
-    if (begin && atomic_load(&head->stall_begin) == begin) {
-        (void) prt_slot_text(&slot->memory, atomic_load(&head->stall_text),
-                             text);
-    }
+    (void) prt_slot_stall_text(&slot->memory, begin, text);
 
     prt_comment(merge, PRT_REPORT_MISSING "worker %d pid %d: its requests and "
                 "connections: its event loop does not answer, held for %.3f s"

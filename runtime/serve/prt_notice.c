@@ -21,13 +21,25 @@
 static const char *prt_notice_mark(const char *where);
 
 
+/* There is at most one for the index that waits for its names. */
+
+static atomic_int  prt_notice_begun;
+
+
 void
 prt_notice_stall(const prt_stall_notice_t *stall)
 {
     prt_job_t  *job;
 
+    if (stall->state == PRT_STALL_BEGUN
+        && atomic_exchange(&prt_notice_begun, 1))
+    {
+        return;
+    }
+
     job = calloc(1, sizeof(prt_job_t));
     if (job == NULL) {
+        atomic_store(&prt_notice_begun, 0);
         return;
     }
 
@@ -41,6 +53,7 @@ prt_notice_stall(const prt_stall_notice_t *stall)
     job->merge = prt_merge_stack(&prt_slot, stall->frames, stall->nframes,
                                  stall->labels);
     if (job->merge == NULL) {
+        atomic_store(&prt_notice_begun, 0);
         prt_job_free(job);
         return;
     }
@@ -52,24 +65,22 @@ prt_notice_stall(const prt_stall_notice_t *stall)
 void
 prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
 {
-    char                       where[sizeof(((prt_worker_info_t *) 0)->held_by)];
-    size_t                     len;
+    char                       where[PRT_STALL_TEXT];
     unsigned long              ms;
     const prt_stall_notice_t  *stall;
 
     stall = &job->stall;
 
-    len = prt_where(&job->merge->report, symbols, where, sizeof(where));
+    (void) prt_where(&job->merge->report, symbols, where, sizeof(where));
 
-    atomic_store(&prt_slot.head->stall_text,
-                 prt_slot_string(&prt_slot, where, len));
-    atomic_store(&prt_slot.head->stall_begin, stall->begin);
+    prt_slot_stall(&prt_slot, stall->begin, where);
 
     ms = (unsigned long) (stall->duration / PRT_MSEC);
 
     switch (stall->state) {
 
     case PRT_STALL_BEGUN:
+        atomic_store(&prt_notice_begun, 0);
         prt_job_free(job);
         return;
 

@@ -399,7 +399,7 @@ static void
 prt_session_held(prt_worker_info_t *info, const prt_slot_head_t *head,
     const prt_slot_t *slot)
 {
-    char      text[PRT_STRING_MAX];
+    char      text[PRT_STALL_TEXT];
     uint64_t  begin, limit, now;
 
     now = prt_ticks();
@@ -412,8 +412,7 @@ prt_session_held(prt_worker_info_t *info, const prt_slot_head_t *head,
 
     info->held = prt_ticks_ns(now - begin);
 
-    if (atomic_load(&head->stall_begin) == begin) {
-        (void) prt_slot_text(slot, atomic_load(&head->stall_text), text);
+    if (prt_slot_stall_text(slot, begin, text)) {
         (void) snprintf(info->held_by, sizeof(info->held_by), "%.*s",
                         (int) sizeof(info->held_by) - 1, text);
     }

@@ -365,5 +365,7 @@ prt_heap_uniform(void)
 static uint64_t
 prt_heap_distance(void)
 {
-    return (uint64_t) (-log(prt_heap_uniform()) * (double) prt_heap_rate);
+    /* never 0: a block of no bytes would be likely to be a sample, and is not */
+
+    return 1 + (uint64_t) (-log(prt_heap_uniform()) * (double) prt_heap_rate);
 }

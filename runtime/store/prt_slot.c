@@ -177,3 +177,48 @@ prt_slot_text(const prt_slot_t *slot, uint32_t id, char text[PRT_STRING_MAX])
 
     return text;
 }
+
+
+void
+prt_slot_stall(prt_slot_t *slot, uint64_t begin, const char *text)
+{
+    unsigned          i;
+    prt_slot_head_t  *head;
+
+    head = slot->head;
+
+    atomic_store(&head->stall_begin, 0);
+
+    for (i = 0; i < PRT_STALL_TEXT - 1 && text[i]; i++) {
+        atomic_store_explicit(&head->stall_text[i], text[i],
+                              memory_order_relaxed);
+    }
+
+    atomic_store_explicit(&head->stall_text[i], 0, memory_order_relaxed);
+    atomic_store(&head->stall_begin, begin);
+}
+
+
+int
+prt_slot_stall_text(const prt_slot_t *slot, uint64_t begin,
+    char text[PRT_STALL_TEXT])
+{
+    unsigned                i;
+    const prt_slot_head_t  *head;
+
+    head = slot->head;
+
+    if (begin == 0 || atomic_load(&head->stall_begin) != begin) {
+        return 0;
+    }
+
+    for (i = 0; i < PRT_STALL_TEXT; i++) {
+        text[i] = atomic_load(&head->stall_text[i]);
+    }
+
+    text[PRT_STALL_TEXT - 1] = '\0';
+
+    /* it may have become another's meanwhile */
+
+    return atomic_load(&head->stall_begin) == begin;
+}

@@ -30,6 +30,7 @@
 #define PRT_LABELS_MAX   16                /* of one sample */
 #define PRT_STRING_MAX   512               /* bytes, longer ones are cut */
 #define PRT_STACK_MAX    256               /* frames */
+#define PRT_STALL_TEXT   256               /* bytes, with the zero at its end */
 
 
 /* what a slot counts beside its profiles; all grow only */
@@ -100,8 +101,8 @@ typedef struct {
     /* the event loop; in ticks */
     _Atomic uint64_t     loop_begin;       /* of the event at work; 0: none */
     _Atomic uint64_t     loop_limit;       /* that makes it a stall; 0: nothing does */
-    _Atomic uint64_t     stall_begin;      /* of the one that is described ... */
-    _Atomic uint32_t     stall_text;       /* ... by this string */
+    _Atomic uint64_t     stall_begin;      /* of the one that is described; 0: none */
+    _Atomic char         stall_text[PRT_STALL_TEXT];
 
     _Atomic uint64_t     dump;             /* number of the last that was asked for */
 
@@ -171,6 +172,14 @@ uint32_t prt_slot_labels(prt_slot_t *slot, const prt_label_t *labels,
 /* The string with this number copied, "" if there is none. */
 const char *prt_slot_text(const prt_slot_t *slot, uint32_t id,
     char text[PRT_STRING_MAX]);
+
+/*
+ * Describes the event that began at "begin", instead of another one; and the
+ * description of that event: 1 with the text copied, 0 if there is none.
+ */
+void prt_slot_stall(prt_slot_t *slot, uint64_t begin, const char *text);
+int prt_slot_stall_text(const prt_slot_t *slot, uint64_t begin,
+    char text[PRT_STALL_TEXT]);
 
 /* Signal-safe. */
 static inline void
