@@ -168,8 +168,8 @@ prt_custom_new(const char *name, const char *description)
 
     /* readers do not lock: the first byte makes it a name */
 
-    strcpy(prt_custom_descriptions[i], description);
-    strcpy(prt_custom_names[i] + 1, name + 1);
+    memcpy(prt_custom_descriptions[i], description, strlen(description) + 1);
+    memcpy(prt_custom_names[i] + 1, name + 1, strlen(name));
     atomic_thread_fence(memory_order_release);
     prt_custom_names[i][0] = name[0];
 
