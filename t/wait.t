@@ -49,6 +49,7 @@ my $locations = q{
     location = /proxied_rate { limit_rate 100k; proxy_pass http://big/big; }
     location = /big { sendfile on; }
     location = /huge { sendfile on; }
+    location = /linger { lingering_close always; return 200; }
     location = /disk { alias $DIR/html/huge; aio threads; directio 512; }
     location = /around { add_before_body /part; add_after_body /part; addition_types *; alias $DIR/html/small; }
     location = /part { internal; proxy_pass http://slow/?header=40&body=40; }
@@ -156,6 +157,7 @@ my @clients = (
        150, 'cdef' ]) x 20,
     ([ "POST /unbuffered?header=50 HTTP/1.0\r\nContent-Length: 6\r\n\r\n", 150,
        'ab', 150, 'cdef' ]) x 20,
+    ([ "GET /linger HTTP/1.0\r\n\r\n", 300 ]) x 10,
     ([ "GET /huge HTTP/1.0\r\n\r\n", 300, [ 100_000 ], 400 ]) x 10,
 );
 
@@ -269,6 +271,7 @@ my %waits = (
     '= /rate' => [ 'delayed by limit_rate' ],
     '= /around' => [ 'subrequest' ],
     '= /asked' => [ 'subrequest' ],
+    '= /linger' => [ 'lingering close' ],
     '= /huge' => [ 'writing to client' ],
 );
 
