@@ -25,7 +25,7 @@ my $path = '/debug/pprof/profile?seconds=0.05&hz=1000';
 
 # of the region's head (store/prt_region.h)
 
-my ($windows, $window_size, $windows_at) = (256, 32, 24);
+my ($windows, $window_size, $windows_at) = (256, 32, 32);
 
 my $nginx = start_nginx(workers => 2, connections => 1024, main_config => q{
     thread_pool default threads=2;
