@@ -68,7 +68,6 @@ static void ngx_http_pprof_goroutine_named(ngx_http_pprof_goroutine_t *g,
     const char *prefix, ngx_str_t *name);
 static void ngx_http_pprof_goroutine_frame(ngx_http_pprof_goroutine_t *g,
     uint64_t frame);
-static uint64_t ngx_http_pprof_name(ngx_http_pprof_name_t name);
 
 
 static ngx_str_t  ngx_http_pprof_names[] = {
@@ -625,7 +624,7 @@ ngx_http_pprof_goroutine_frame(ngx_http_pprof_goroutine_t *g, uint64_t frame)
 }
 
 
-static uint64_t
+uint64_t
 ngx_http_pprof_name(ngx_http_pprof_name_t name)
 {
     if (ngx_http_pprof_frames[name] == 0) {

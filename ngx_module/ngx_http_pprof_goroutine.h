@@ -72,6 +72,9 @@ void ngx_http_pprof_state_time(ngx_http_request_t *r,
 void ngx_http_pprof_state_handlers(ngx_http_request_t *r,
     ngx_http_pprof_name_t state, ngx_http_pprof_goroutine_t *g);
 
+/* The frame that stands for it. */
+uint64_t ngx_http_pprof_name(ngx_http_pprof_name_t name);
+
 /* Adds a frame, but for handlers that do nothing. */
 void ngx_http_pprof_goroutine_function(ngx_http_pprof_goroutine_t *g,
     const void *function);

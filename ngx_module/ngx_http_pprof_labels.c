@@ -42,7 +42,7 @@ typedef struct {
 } ngx_http_pprof_set_t;
 
 
-static void ngx_http_pprof_labels_begin(ngx_event_t *ev);
+static void ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now);
 static ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
 static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
     ngx_uint_t phase);
@@ -249,7 +249,9 @@ ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
 
     ngx_http_pprof_hot.on = 1;
 
-    ngx_pprof_loop_init(ngx_http_pprof_labels_begin);
+    ngx_http_pprof_wait_start();
+
+    ngx_pprof_loop_init(ngx_http_pprof_labels_begin, ngx_http_pprof_wait_end);
 
     return NGX_OK;
 }
@@ -331,13 +333,22 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 
 
 static void
-ngx_http_pprof_labels_begin(ngx_event_t *ev)
+ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
 {
     ngx_http_request_t  *r;
 
+    ngx_http_pprof_wait_end(now);
+    ngx_http_pprof_wait_begin(now);
+
     r = ngx_http_pprof_labels_request(ev);
 
-    prt_labels = r ? ngx_http_pprof_labels_of(r) : 0;
+    if (r == NULL) {
+        prt_labels = 0;
+        return;
+    }
+
+    prt_labels = ngx_http_pprof_labels_of(r);
+    ngx_http_pprof_wait_see(r);
 }
 
 
@@ -426,6 +437,36 @@ ngx_http_pprof_labels_upstream_request(ngx_connection_t *c)
     }
 
     return c->data;
+}
+
+
+/*
+ * While it shakes hands by TLS a connection has another handler, whose data
+ * can be anything.
+ */
+
+void
+ngx_http_pprof_labels_learn(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    if (ngx_http_pprof_hot.upstream || r->upstream == NULL) {
+        return;
+    }
+
+    c = r->upstream->peer.connection;
+
+    if (c == NULL || c->data != r) {
+        return;
+    }
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl && !c->ssl->handshaked) {
+        return;
+    }
+#endif
+
+    ngx_http_pprof_hot.upstream = c->read->handler;
 }
 
 
@@ -616,6 +657,7 @@ ngx_http_pprof_labels_enter(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph, ngx_uint_t phase)
 {
     prt_labels = ngx_http_pprof_labels_in(r, phase);
+    ngx_http_pprof_wait_see(r);
 
     return ngx_http_pprof_hot.checkers[phase](r, ph);
 }
@@ -684,6 +726,7 @@ static ngx_int_t
 ngx_http_pprof_log_handler(ngx_http_request_t *r)
 {
     prt_labels = ngx_http_pprof_labels_in(r, NGX_HTTP_LOG_PHASE);
+    ngx_http_pprof_wait_log(r);
 
     return NGX_OK;
 }
@@ -692,17 +735,12 @@ ngx_http_pprof_log_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
 {
-    ngx_connection_t  *c;
-
-    if (ngx_http_pprof_hot.upstream == NULL && r->upstream) {
-        c = r->upstream->peer.connection;
-
-        if (c && c->data == r) {
-            ngx_http_pprof_hot.upstream = c->read->handler;
-        }
+    if (ngx_http_pprof_hot.upstream == NULL) {
+        ngx_http_pprof_labels_learn(r);
     }
 
     prt_labels = ngx_http_pprof_labels_of(r);
+    ngx_http_pprof_wait_see(r);
 
     return ngx_http_next_header_filter(r);
 }
@@ -714,6 +752,7 @@ static ngx_int_t
 ngx_http_pprof_labels_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     prt_labels = ngx_http_pprof_labels_of(r);
+    ngx_http_pprof_wait_see(r);
 
     return ngx_http_next_body_filter(r, in);
 }

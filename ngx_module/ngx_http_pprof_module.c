@@ -768,6 +768,10 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
     options->debug_path = (char *) pmcf->debug_path.data;
     options->gauges = ngx_http_pprof_gauges;
     options->goroutines = 1;
+
+#if (NGX_THREADS)
+    options->pools = (const void *) ngx_thread_task_post;
+#endif
 }
 
 

@@ -109,6 +109,57 @@ ngx_http_handler_pt ngx_http_pprof_labels_handler(ngx_http_request_t *r);
 ngx_http_request_t *ngx_http_pprof_labels_upstream_request(
     ngx_connection_t *c);
 
+/* The request's state tells how to know its upstream's events from now on. */
+void ngx_http_pprof_labels_learn(ngx_http_request_t *r);
+
+
+/*
+ * waits: the requests that an event works on, and what they wait for then.
+ * Nearly every event's request is over with it: that has to cost next to
+ * nothing, so what is asked all the time is not behind a table of symbols.
+ */
+
+#pragma GCC visibility push(hidden)
+
+extern ngx_module_t         ngx_http_pprof_wait_module;
+
+/* that the event works on at the moment; NULL: none so far */
+extern ngx_http_request_t  *ngx_http_pprof_wait_request;
+
+extern ngx_uint_t           ngx_http_pprof_wait_left;   /* others of it */
+extern uint64_t             ngx_http_pprof_wait_begun;    /* ticks */
+
+void ngx_http_pprof_wait_start(void);
+void ngx_http_pprof_wait_over(uint64_t now);
+void ngx_http_pprof_wait_switch(ngx_http_request_t *r);
+void ngx_http_pprof_wait_log(ngx_http_request_t *r);
+
+#pragma GCC visibility pop
+
+static ngx_inline void
+ngx_http_pprof_wait_begin(uint64_t now)
+{
+    ngx_http_pprof_wait_begun = now;
+}
+
+
+static ngx_inline void
+ngx_http_pprof_wait_end(uint64_t now)
+{
+    if (ngx_http_pprof_wait_request || ngx_http_pprof_wait_left) {
+        ngx_http_pprof_wait_over(now);
+    }
+}
+
+
+static ngx_inline void
+ngx_http_pprof_wait_see(ngx_http_request_t *r)
+{
+    if (ngx_http_pprof_wait_request != r) {
+        ngx_http_pprof_wait_switch(r);
+    }
+}
+
 
 /* goroutines: requests and connections, listed when the runtime asks */
 

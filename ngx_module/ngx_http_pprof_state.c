@@ -34,7 +34,11 @@ ngx_http_pprof_state(ngx_http_request_t *r)
         return NGX_HTTP_PPROF_CLIENT_HEADER;
     }
 
-    if (r->http_state == NGX_HTTP_LINGERING_CLOSE_STATE) {
+    /* what is over and still there; HTTP/2 has no such thing */
+
+    if (r->done && r == r->main
+        && c->write->handler == ngx_http_empty_handler)
+    {
         return NGX_HTTP_PPROF_LINGERING;
     }
 

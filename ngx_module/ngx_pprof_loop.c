@@ -31,13 +31,16 @@ static void ngx_pprof_loop_prepend(ngx_queue_t *posted, ngx_queue_t *first);
 static ngx_int_t (*ngx_pprof_loop_process)(ngx_cycle_t *cycle,
     ngx_msec_t timer, ngx_uint_t flags);
 
-static void (*ngx_pprof_loop_begin)(ngx_event_t *ev);
+static void (*ngx_pprof_loop_begin)(ngx_event_t *ev, uint64_t now);
+static void (*ngx_pprof_loop_end)(uint64_t now);
 
 
 void
-ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev))
+ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev, uint64_t now),
+    void (*end)(uint64_t now))
 {
     ngx_pprof_loop_begin = begin;
+    ngx_pprof_loop_end = end;
 
     /* never around itself */
 
@@ -110,7 +113,7 @@ ngx_pprof_loop_wait(ngx_cycle_t *cycle, ngx_msec_t timer, ngx_uint_t flags)
 {
     ngx_int_t  rc;
 
-    prt_loop_wait();
+    ngx_pprof_loop_end(prt_loop_wait());
     prt_labels = 0;
 
     rc = ngx_pprof_loop_process(cycle, timer, flags);
@@ -126,9 +129,7 @@ ngx_pprof_loop_wait(ngx_cycle_t *cycle, ngx_msec_t timer, ngx_uint_t flags)
 static ngx_inline void
 ngx_pprof_loop_handle(ngx_event_t *ev)
 {
-    prt_loop_event((const void *) ev->handler);
-
-    ngx_pprof_loop_begin(ev);
+    ngx_pprof_loop_begin(ev, prt_loop_event((const void *) ev->handler));
 
     ev->handler(ev);
 }

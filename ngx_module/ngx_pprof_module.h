@@ -24,9 +24,12 @@ ngx_uint_t ngx_pprof_running(const char **reason);
 
 /*
  * Observes the event loop of this process.  "begin" is called before each
- * event's handler, and sets the labels.
+ * event's handler, when the one before is over, and sets the labels; "end" when
+ * the last of a turn is over.  "now" is the time, as prt_loop_event() and
+ * prt_loop_wait() tell it.
  */
-void ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev));
+void ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev, uint64_t now),
+    void (*end)(uint64_t now));
 
 
 extern ngx_module_t  ngx_pprof_module;

@@ -158,6 +158,15 @@ typedef struct {
     void                 (*alarm)(const char *text);
 
     /*
+     * An address in the object that has thread pools as nginx's: tasks are put
+     * into a queue by the control thread, each with one signal of a condition
+     * before it unlocks the queue, and taken out in that order, each with one
+     * unlocking of it.  A task then has the labels of the one who posted it,
+     * until its thread takes another.  NULL: there are none.
+     */
+    const void            *pools;
+
+    /*
      * 1: the control thread lists what it works on when it is asked, see
      * prt_goroutines_wanted(); 0: it has no such thing.
      */
@@ -220,6 +229,75 @@ PRT_EXPORT uint32_t prt_labels_make(const prt_label_text_t *labels,
 PRT_EXPORT extern __thread uint32_t prt_labels
     __attribute__((tls_model("initial-exec")));
 
+/* One of prt_labels_make()'s, of two literals. */
+#define PRT_LABEL(key, value)                                                 \
+    { key, sizeof(key) - 1, value, sizeof(value) - 1 }
+
+
+/*
+ * blocking that the library does not see: a lock of the program's own, a raw
+ * system call, a device.  It goes into the block profile by the same rule as
+ * what is seen, with the caller's stack, and this name as its leaf; what
+ * blocks between the two calls is part of it and not counted itself.  Names
+ * are kept for good, so there must be a bounded number of them.  Any thread;
+ * signal-safe; the second keeps errno.
+ */
+
+/* The time; 0 while nothing records. */
+PRT_EXPORT uint64_t prt_blocking(void);
+
+/*
+ * To be called on the same thread, whatever the first one returned.  With
+ * "lock" it is in the mutex profile as well.
+ */
+PRT_EXPORT void prt_blocked(uint64_t since, const char *name, size_t len,
+    int lock);
+
+
+/*
+ * custom profiles: what the program has at the moment (connections of a pool,
+ * open cursors, leases), by the stacks and labels that made it.  They are
+ * answered by name as any other, of all processes of the region together that
+ * have one of this name; of those that live: with a process its part is gone.
+ */
+
+typedef struct prt_custom_s  prt_custom_t;
+
+/*
+ * The profile of this name (letters, digits, "_" and "-", at most 63), made if
+ * there is none; the description (at most 255, without <, >, & and quotes) is
+ * for the index.  May be called before prt_start(), and in a parent for all of
+ * its children: then each has its own by this pointer.  NULL, and errno: EINVAL;
+ * EEXIST where the library has such a one; ENOSPC for the fifth.  Any thread.
+ */
+PRT_EXPORT prt_custom_t *prt_custom_new(const char *name,
+    const char *description);
+
+/*
+ * Puts a key in, with the stack of the caller, weighing "value": 1 to count.
+ * One that is in is removed first.  Returns 0, or -1 when it was not put in:
+ * the library does not run, the profile is NULL, or 40 000 keys and more are in.
+ * Any thread, but not two with the same key at once; signal-safe; keeps errno.
+ */
+PRT_EXPORT int prt_custom_add(prt_custom_t *custom, const void *key,
+    uint64_t value);
+
+/* Takes it out; returns 0, or -1 when it was not in.  As prt_custom_add(). */
+PRT_EXPORT int prt_custom_remove(prt_custom_t *custom, const void *key);
+
+/* The number of keys in the calling process. */
+PRT_EXPORT uint64_t prt_custom_count(const prt_custom_t *custom);
+
+
+/*
+ * threads: those that pthread_create() makes are known.  One that came by
+ * another way is found within a second or so while a profile runs, without the
+ * bounds of its stack; it is known at once if it says so itself, at its begin
+ * and its end.  Returns 0, or -1 when the library does not run or has too many.
+ */
+PRT_EXPORT int prt_thread_register(void);
+PRT_EXPORT void prt_thread_unregister(void);
+
 
 /*
  * event loop: that of the control thread.  What it does from prt_loop_event() to
@@ -228,11 +306,16 @@ PRT_EXPORT extern __thread uint32_t prt_labels
  * thread only.
  */
 
-PRT_EXPORT void prt_loop_event(const void *handler);
+/* Returns the time, in ticks, at which it begins; 0: nothing is recorded. */
+PRT_EXPORT uint64_t prt_loop_event(const void *handler);
 
-/* The loop is about to wait for events, and has come back. */
-PRT_EXPORT void prt_loop_wait(void);
+/* The loop is about to wait for events, returns the time; and has come back. */
+PRT_EXPORT uint64_t prt_loop_wait(void);
 PRT_EXPORT void prt_loop_woken(void);
+
+/* When the loop came back last; and the nanoseconds that a difference is. */
+PRT_EXPORT uint64_t prt_loop_turn(void);
+PRT_EXPORT uint64_t prt_loop_ns(uint64_t ticks);
 
 
 /*
@@ -284,6 +367,19 @@ PRT_EXPORT unsigned prt_goroutines_add(const prt_goroutine_t *goroutine);
 PRT_EXPORT void prt_goroutines_end(int last);
 
 
+/*
+ * waits: what the control thread's work waited for, while nothing of it was
+ * called: the profile "wait".  Control thread only.
+ */
+
+/* The number of a logical stack of prt_frame()s, leaf first; 0: no room. */
+PRT_EXPORT uint32_t prt_wait_stack(const uint64_t *frames, unsigned n);
+
+/* Adds so many waits that took "delay" ns in all. */
+PRT_EXPORT void prt_wait_add(uint32_t stack, uint32_t labels, unsigned count,
+    uint64_t delay);
+
+
 /* profiles */
 
 #define PRT_PROFILE_WINDOW     0x01       /* only exists over a window: "profile" */
@@ -301,7 +397,10 @@ typedef struct {
 } prt_profile_info_t;
 
 
-/* Profile i, in the order of their names; NULL past the last.  Any thread. */
+/*
+ * Profile i, in the order of their names, then the custom ones; NULL past the
+ * last.  Any thread.
+ */
 PRT_EXPORT const prt_profile_info_t *prt_profile_info(unsigned i);
 
 /* The profile of this name of "len" bytes; NULL: unknown.  Any thread. */

@@ -13,8 +13,10 @@
 #include "platform/prt_clock.h"
 #include "platform/prt_ticks.h"
 #include "sources/prt_block.h"
+#include "sources/prt_custom.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_stall.h"
+#include "sources/prt_wait.h"
 
 
 #define PRT_COMMENTS_MAX   256             /* lines */
@@ -36,6 +38,8 @@ static void prt_comment_memory(prt_merge_t *merge, const prt_snapshot_t *end);
 static void prt_comment_stalls(prt_merge_t *merge, const prt_snapshot_t *start,
     const prt_snapshot_t *end);
 static void prt_comment_block(prt_merge_t *merge);
+static void prt_comment_custom(prt_merge_t *merge,
+    const prt_snapshot_t *start, const prt_snapshot_t *end);
 static void prt_comment_stacks(prt_merge_t *merge, unsigned profile,
     const prt_snapshot_t *start, const prt_snapshot_t *end);
 static uint64_t prt_comment_sum(const prt_snapshot_t *start,
@@ -82,6 +86,13 @@ prt_comments(prt_merge_t *merge, unsigned profile,
 
     } else if (prt_profiles[profile].source == &prt_stall_source) {
         prt_comment_stalls(merge, start, end);
+
+    } else if (prt_profiles[profile].source == &prt_wait_source) {
+        prt_comment(merge, "waits: all that have ended are counted");
+
+    } else if (prt_profiles[profile].source == &prt_custom_source) {
+        prt_comment_custom(merge, start, end);
+
     } else if (prt_profiles[profile].info.flags & PRT_PROFILE_BLOCK) {
         prt_comment_block(merge);
 
@@ -433,6 +444,21 @@ prt_comment_block(prt_merge_t *merge)
 
     prt_comment(merge, "blocking: delays of %" PRIu64 " ns and more are all "
                 "counted, shorter ones are estimated from samples", rate);
+}
+
+
+static void
+prt_comment_custom(prt_merge_t *merge, const prt_snapshot_t *start,
+    const prt_snapshot_t *end)
+{
+    uint64_t  lost;
+
+    lost = prt_comment_sum(start, end, PRT_COUNT_CUSTOM_LOST);
+
+    if (lost) {
+        prt_comment(merge, "custom profiles: %" PRIu64 " keys found no room",
+                    lost);
+    }
 }
 
 

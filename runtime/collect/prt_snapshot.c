@@ -9,6 +9,7 @@
 
 #include "collect/prt_snapshot.h"
 #include "platform/prt_clock.h"
+#include "sources/prt_custom.h"
 
 
 typedef enum {
@@ -104,6 +105,7 @@ static prt_snapshot_status_t
 prt_snapshot_slot(prt_region_t *region, unsigned profile,
     prt_snapshot_slot_t *slot)
 {
+    int                      number;
     void                    *memory;
     size_t                   size;
     unsigned                 i, n;
@@ -131,6 +133,13 @@ prt_snapshot_slot(prt_region_t *region, unsigned profile,
     if (prt_profiles[profile].info.flags & PRT_PROFILE_NOW) {
         return PRT_SNAPSHOT_DONE;
     }
+
+    number = prt_custom_table(&slot->memory, profile);
+    if (number == -1) {
+        return PRT_SNAPSHOT_DONE;
+    }
+
+    slot->memory.tables[profile] = slot->memory.tables[number];
 
     table = &slot->memory.tables[profile];
     slot->rows = prt_table_count(table);

@@ -26,6 +26,7 @@
 #include "sources/prt_cpu.h"
 #include "sources/prt_goroutine.h"
 #include "sources/prt_heap.h"
+#include "sources/prt_pool.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
 
@@ -167,6 +168,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     /* its stack is known by now */
 
     prt_loop_start(prt_stall_threshold());
+    prt_pool_start(options->pools);
 
     prt_region_publish(region, prt_process.slot);
 
@@ -181,6 +183,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     return 0;
 
 stopped:
+
+    prt_pool_stop();
 
     while (i-- > 0) {
         prt_profiles[i].source->stop();
@@ -230,6 +234,8 @@ prt_stop(void)
         prt_cpu_source.stop();
         return;
     }
+
+    prt_pool_stop();
 
     for (i = 0; i < prt_nprofiles; i++) {
         prt_profiles[i].source->stop();
@@ -348,6 +354,8 @@ prt_service_forked(void)
     }
 
     prt_process.started = 0;
+
+    prt_pool_stop();
 
     for (i = 0; i < prt_nprofiles; i++) {
         prt_profiles[i].source->forked();

@@ -29,7 +29,8 @@ static void prt_loop_keep(uint64_t begin, uint64_t end)
 /* of the control thread */
 static unsigned            prt_loop_on;
 static uint64_t            prt_loop_begin; /* of the event, in ticks; 0: none is */
-static uint64_t            prt_loop_time;  /* when the last wait began, or ended */
+static uint64_t            prt_loop_left;  /* when the last wait began ... */
+static uint64_t            prt_loop_came;  /* ... and ended */
 static uint64_t            prt_loop_limit; /* ticks */
 static const void         *prt_loop_handler;
 
@@ -48,7 +49,8 @@ prt_loop_start(uint64_t threshold)
 {
     prt_loop_limit = threshold ? prt_ticks_of(threshold) : UINT64_MAX;
     prt_loop_begin = 0;
-    prt_loop_time = prt_ticks();
+    prt_loop_left = prt_ticks();
+    prt_loop_came = prt_loop_left;
     prt_loop_tid = (pid_t) syscall(SYS_gettid);
     prt_loop_bounds = prt_thread_stack;
     prt_loop_label = &prt_labels;
@@ -70,20 +72,20 @@ prt_loop_stop(void)
 }
 
 
-void
+uint64_t
 prt_loop_event(const void *handler)
 {
     uint64_t  now, begin;
 
     if (!prt_loop_on) {
-        return;
+        return 0;
     }
 
     begin = prt_loop_begin;
 
     /* the first one after a wait begins with it */
 
-    now = begin ? prt_ticks() : prt_loop_time;
+    now = begin ? prt_ticks() : prt_loop_came;
 
     if (begin && now - begin >= prt_loop_limit) {
         prt_loop_keep(begin, now);
@@ -94,10 +96,12 @@ prt_loop_event(const void *handler)
 
     atomic_store_explicit(&prt_slot.head->loop_begin, now,
                           memory_order_release);
+
+    return now;
 }
 
 
-void
+uint64_t
 prt_loop_wait(void)
 {
     uint64_t  now;
@@ -105,7 +109,7 @@ prt_loop_wait(void)
     prt_block_pause();
 
     if (!prt_loop_on) {
-        return;
+        return 0;
     }
 
     now = prt_ticks();
@@ -123,7 +127,9 @@ prt_loop_wait(void)
         prt_loop_begin = 0;
     }
 
-    prt_loop_time = now;
+    prt_loop_left = now;
+
+    return now;
 }
 
 
@@ -140,9 +146,23 @@ prt_loop_woken(void)
 
     now = prt_ticks();
 
-    prt_block_waited(now - prt_loop_time);
+    prt_block_waited(now - prt_loop_left);
 
-    prt_loop_time = now;
+    prt_loop_came = now;
+}
+
+
+uint64_t
+prt_loop_turn(void)
+{
+    return prt_loop_came;
+}
+
+
+uint64_t
+prt_loop_ns(uint64_t ticks)
+{
+    return prt_ticks_ns(ticks);
 }
 
 

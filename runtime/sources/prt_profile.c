@@ -8,11 +8,13 @@
 
 #include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
+#include "sources/prt_custom.h"
 #include "sources/prt_goroutine.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_profile.h"
 #include "sources/prt_stall.h"
 #include "sources/prt_thread.h"
+#include "sources/prt_wait.h"
 
 
 #define PRT_HEAP_TYPES                                                        \
@@ -21,6 +23,19 @@
 
 #define PRT_BLOCK_TYPES                                                       \
     { { "contentions", "count" }, { "delay", "nanoseconds" } }
+
+/* for profiles that the program makes */
+
+#define PRT_CUSTOM(i)                                                         \
+    { .info = { prt_custom_names[i], prt_custom_descriptions[i],              \
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA },                         \
+      .source = &prt_custom_source,                                           \
+      .table = { .ncounters = PRT_CUSTOM_COUNTERS, .share = 1 },              \
+      .ntypes = 1,                                                            \
+      .types = { { prt_custom_names[i], "count" } },                          \
+      .period_type = { prt_custom_names[i], "count" },                        \
+      .period = 1,                                                            \
+      .derive = prt_custom_derive }
 
 
 const prt_profile_t  prt_profiles[] = {
@@ -111,7 +126,25 @@ const prt_profile_t  prt_profiles[] = {
       .types = { { "threadcreate", "count" } },
       .period_type = { "threadcreate", "count" },
       .period = 1 },
+
+    { .info = { "wait",
+                "Where requests waited: for the client, upstreams, disks, "
+                "limits, subrequests.",
+                PRT_PROFILE_TEXT|PRT_PROFILE_DELTA },
+      .source = &prt_wait_source,
+      .table = { .ncounters = 2, .share = 2 },
+      .ntypes = 2,
+      .types = { { "contentions", "count" }, { "delay", "nanoseconds" } },
+      .period_type = { "contentions", "count" },
+      .period = 1 },
+
+    PRT_CUSTOM(0),
+    PRT_CUSTOM(1),
+    PRT_CUSTOM(2),
+    PRT_CUSTOM(3)
 };
+
+_Static_assert(PRT_CUSTOM_MAX == 4, "a row for each");
 
 
 const unsigned  prt_nprofiles = sizeof(prt_profiles) / sizeof(prt_profiles[0]);
@@ -120,7 +153,8 @@ const unsigned  prt_nprofiles = sizeof(prt_profiles) / sizeof(prt_profiles[0]);
 const prt_profile_info_t *
 prt_profile_info(unsigned i)
 {
-    return i < prt_nprofiles ? &prt_profiles[i].info : NULL;
+    return i < prt_nprofiles && prt_profile_used(i) ? &prt_profiles[i].info
+                                                    : NULL;
 }
 
 
@@ -129,7 +163,7 @@ prt_profile_find(const char *name, size_t len)
 {
     unsigned  i;
 
-    for (i = 0; i < prt_nprofiles; i++) {
+    for (i = 0; i < prt_nprofiles && prt_profile_used(i); i++) {
 
         if (strlen(prt_profiles[i].info.name) == len
             && memcmp(prt_profiles[i].info.name, name, len) == 0)
@@ -139,6 +173,20 @@ prt_profile_find(const char *name, size_t len)
     }
 
     return NULL;
+}
+
+
+int
+prt_profile_used(unsigned i)
+{
+    return prt_profiles[i].info.name[0] != '\0';
+}
+
+
+unsigned
+prt_custom_number(unsigned profile)
+{
+    return profile - (prt_nprofiles - PRT_CUSTOM_MAX);
 }
 
 

@@ -77,6 +77,12 @@ extern const unsigned       prt_nprofiles;
 /* Whether its source starts with it: it is the row that has the table, if any has. */
 int prt_profile_first(unsigned i);
 
+/* Whether it has a name: custom ones have once they are made, by and by. */
+int prt_profile_used(unsigned i);
+
+/* Which of the custom ones this is, which are the last. */
+unsigned prt_custom_number(unsigned profile);
+
 /* The tables of all profiles; at most PRT_TABLES_MAX. */
 const prt_table_spec_t *prt_profile_tables(unsigned *n);
 

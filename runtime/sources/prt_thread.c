@@ -412,6 +412,69 @@ prt_thread_own(void)
 }
 
 
+int
+prt_thread_register(void)
+{
+    pid_t          tid;
+    unsigned       i, known;
+    prt_thread_t  *thread;
+
+    if (!atomic_load(&prt_thread_active)) {
+        return -1;
+    }
+
+    tid = (pid_t) syscall(SYS_gettid);
+    known = 0;
+
+    prt_threads_lock();
+
+    for (i = 0; i < PRT_THREADS_MAX; i++) {
+        thread = prt_threads_get(i);
+        known |= thread && thread->tid == tid && !thread->scanned;
+    }
+
+    prt_threads_unlock();
+
+    if (known) {
+        return 0;
+    }
+
+    thread = prt_thread_take();
+    if (thread == NULL) {
+        return -1;
+    }
+
+    prt_thread_enter(thread);
+
+    return 0;
+}
+
+
+void
+prt_thread_unregister(void)
+{
+    pid_t          tid;
+    unsigned       i;
+    prt_thread_t  *thread;
+
+    tid = (pid_t) syscall(SYS_gettid);
+
+    prt_threads_lock();
+
+    for (i = 0; i < PRT_THREADS_MAX; i++) {
+        thread = prt_threads_get(i);
+
+        if (thread && thread->tid == tid) {
+            prt_cpu_tail(thread);
+            prt_cpu_detach(thread);
+            atomic_store(&thread->state, PRT_THREAD_FREE);
+        }
+    }
+
+    prt_threads_unlock();
+}
+
+
 void
 prt_threads_lock(void)
 {

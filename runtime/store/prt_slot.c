@@ -12,11 +12,11 @@
 /* shares of what is left after the head, in 1/64 */
 #define PRT_SHARE_STRINGS    2
 #define PRT_SHARE_LABELS     4
-#define PRT_SHARE_STACKS     14
-#define PRT_SHARE_TRANSIENT  14
+#define PRT_SHARE_STACKS     13
+#define PRT_SHARE_TRANSIENT  13
 #define PRT_SHARE_LIVE       4
 #define PRT_SHARE_THREADS    1
-#define PRT_SHARE_WORK       2             /* and at most 23 for the tables */
+#define PRT_SHARE_WORK       2             /* and at most 25 for the tables */
 
 
 static size_t prt_slot_part(size_t size, unsigned share);

@@ -23,7 +23,8 @@
 #include "store/prt_table.h"
 
 
-#define PRT_TABLES_MAX   12
+#define PRT_TABLES_MAX   16
+#define PRT_CUSTOM_MAX   4                 /* profiles of the program's own */
 #define PRT_OBJECTS_MAX  256
 #define PRT_NAMINGS_MAX  64
 #define PRT_LABELS_MAX   16                /* of one sample */
@@ -49,6 +50,7 @@ typedef enum {
     PRT_COUNT_LABELS_LOST,                 /* sets of labels without room */
     PRT_COUNT_STALLS,                      /* events that held the loop too long ... */
     PRT_COUNT_STALLS_LOST,                 /* ... and were not booked: too many at once */
+    PRT_COUNT_CUSTOM_LOST,                 /* keys of custom profiles without room */
     PRT_COUNTS
 } prt_count_t;
 
@@ -94,6 +96,7 @@ typedef struct {
     _Atomic uint32_t     untimed_errno;
     _Atomic uint32_t     taken;            /* string: whose handler SIGPROF has; 0: ours */
     _Atomic uint32_t     epoch;            /* of the transient tables */
+    _Atomic uint32_t     customs[PRT_CUSTOM_MAX];  /* strings: their names; 0: none */
 
     /* the event loop; in ticks */
     _Atomic uint64_t     loop_begin;       /* of the event at work; 0: none */

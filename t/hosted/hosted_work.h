@@ -121,5 +121,9 @@ HOSTED_FUNCTION void hosted_text(unsigned char *p, size_t len);
 int hosted_oracle_start(void);
 size_t hosted_oracle_json(char *text, size_t size);
 
+/* Leases more, or fewer, and tells how many are; 0 without the profiler. */
+HOSTED_FUNCTION size_t hosted_lease_keep(size_t n);
+HOSTED_FUNCTION size_t hosted_lease_drop(size_t n);
+
 
 #endif /* _HOSTED_WORK_H_INCLUDED_ */
