@@ -25,6 +25,8 @@ static void ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page,
     prt_job_t *job);
 static void ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
     const prt_worker_info_t *w);
+static void ngx_http_pprof_index_gops(ngx_http_pprof_page_t *page,
+    const prt_worker_info_t *w);
 static void ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
     const prt_worker_info_t *w);
 static void ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page,
@@ -227,7 +229,7 @@ ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page, prt_job_t *job)
         "<th class=\"n\">Connections</th><th class=\"n\">Requests</th>"
         "<th>Oldest</th>"
         "<th class=\"n\">Stalls</th><th class=\"n\">Samples</th><th class=\"n\">Lost</th>"
-        "<th>State</th></tr>\n");
+        "<th class=\"n\">gops</th><th>State</th></tr>\n");
 
     for (i = 0; i < n; i++) {
         ngx_http_pprof_index_worker(page, &w[i]);
@@ -312,8 +314,12 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
 
     ngx_http_pprof_print(page,
         "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>"
-        "<td class=\"n\">%uL</td><td>%s",
-        w->stalls, w->samples, w->lost, state);
+        "<td class=\"n\">%uL</td>",
+        w->stalls, w->samples, w->lost);
+
+    ngx_http_pprof_index_gops(page, w);
+
+    ngx_http_pprof_print(page, "<td>%s", state);
 
     if (w->rate) {
         ngx_http_pprof_print(page, " <small>%ud&nbsp;Hz</small>", w->rate);
@@ -324,6 +330,28 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
     if (w->held) {
         ngx_http_pprof_index_held(page, w);
     }
+}
+
+
+/* The port of its agent, and whom that did not answer. */
+
+static void
+ngx_http_pprof_index_gops(ngx_http_pprof_page_t *page,
+    const prt_worker_info_t *w)
+{
+    if (w->gops_port == 0) {
+        ngx_http_pprof_print(page, "<td class=\"n\">-</td>");
+        return;
+    }
+
+    ngx_http_pprof_print(page, "<td class=\"n\">%ud", w->gops_port);
+
+    if (w->gops_refused) {
+        ngx_http_pprof_print(page, " <small>%ud&nbsp;refused</small>",
+                             w->gops_refused);
+    }
+
+    ngx_http_pprof_print(page, "</td>");
 }
 
 
@@ -349,7 +377,7 @@ ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
     (void) ngx_escape_html(text, (u_char *) w->held_by, len);
 
     ngx_http_pprof_print(page,
-        "<tr><td></td><td colspan=\"12\"><strong>The event loop is held for "
+        "<tr><td></td><td colspan=\"13\"><strong>The event loop is held for "
         "%.1f&nbsp;s</strong> %s</td></tr>\n",
         (double) w->held / 1e9, text);
 }

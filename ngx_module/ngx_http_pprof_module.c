@@ -179,6 +179,20 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       offsetof(ngx_http_pprof_main_conf_t, max_duration),
       &ngx_http_pprof_max_duration_range },
 
+    { ngx_string("pprof_gops"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_gops,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pprof_gops_dir"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_gops_dir,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -237,6 +251,7 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->stall_threshold = NGX_CONF_UNSET_MSEC;
     pmcf->block_rate = NGX_CONF_UNSET_UINT;
     pmcf->max_duration = NGX_CONF_UNSET_MSEC;
+    pmcf->gops = NGX_CONF_UNSET_UINT;
 
     return pmcf;
 }
@@ -257,6 +272,7 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_uint_value(pmcf->block_rate, PRT_BLOCK_RATE_DEFAULT);
     ngx_conf_init_msec_value(pmcf->max_duration,
                              NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
+    ngx_conf_init_uint_value(pmcf->gops, NGX_HTTP_PPROF_AUTO);
 
     return NGX_CONF_OK;
 }
@@ -375,6 +391,8 @@ ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     clcf->handler = ngx_http_pprof_handler;
 
     pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_pprof_module);
+
+    pmcf->placed += conf->mode != NGX_HTTP_PPROF_OFF;
 
     conf->served = conf->mode == NGX_HTTP_PPROF_ON
                    || (conf->mode == NGX_HTTP_PPROF_AUTO && !pmcf->production);
@@ -633,7 +651,8 @@ ngx_http_pprof_init(ngx_conf_t *cf)
     }
 
     if (!pmcf->served) {
-        return NGX_OK;
+        return ngx_http_pprof_gops_wanted(pmcf)
+               ? ngx_http_pprof_labels_init(cf) : NGX_OK;
     }
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
@@ -737,13 +756,13 @@ ngx_http_pprof_gauges(prt_gauges_t *gauges)
 
 
 ngx_uint_t
-ngx_http_pprof_served(ngx_cycle_t *cycle)
+ngx_http_pprof_wanted(ngx_cycle_t *cycle)
 {
     ngx_http_pprof_main_conf_t  *pmcf;
 
     pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_pprof_module);
 
-    return pmcf && pmcf->served;
+    return pmcf && (pmcf->served || ngx_http_pprof_gops_wanted(pmcf));
 }
 
 
@@ -772,6 +791,8 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
 #if (NGX_THREADS)
     options->pools = (const void *) ngx_thread_task_post;
 #endif
+
+    ngx_http_pprof_gops_options(cycle, options);
 }
 
 

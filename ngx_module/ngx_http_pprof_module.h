@@ -32,7 +32,10 @@ typedef struct {
     ngx_uint_t                  block_rate;       /* ns */
     ngx_str_t                   debug_path;   /* with its NUL */
     ngx_msec_t                  max_duration;
+    ngx_uint_t                  gops;        /* NGX_HTTP_PPROF_* */
+    ngx_str_t                   gops_dir;    /* with its NUL */
 
+    ngx_uint_t                  placed;      /* locations with "on" or "auto" */
     ngx_uint_t                  served;      /* number of locations that are */
     ngx_uint_t                  hidden;      /* and of those that are not */
 } ngx_http_pprof_main_conf_t;
@@ -84,7 +87,7 @@ typedef struct {
 
 /* module: asked by the core module */
 
-ngx_uint_t ngx_http_pprof_served(ngx_cycle_t *cycle);
+ngx_uint_t ngx_http_pprof_wanted(ngx_cycle_t *cycle);
 void ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options);
 
 ngx_http_pprof_ctx_t *ngx_http_pprof_get_ctx(ngx_http_request_t *r);
@@ -93,6 +96,18 @@ ngx_http_pprof_ctx_t *ngx_http_pprof_get_ctx(ngx_http_request_t *r);
 /* alarm: the runtime's, while the event loop is held */
 
 void ngx_http_pprof_alarm(const char *text);
+
+
+/* gops: the agent of each worker, and where the files with their ports go */
+
+char *ngx_http_pprof_gops(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pprof_gops_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_uint_t ngx_http_pprof_gops_wanted(ngx_http_pprof_main_conf_t *pmcf);
+
+/* In the master, with its rights. */
+void ngx_http_pprof_gops_init(ngx_cycle_t *cycle);
+
+void ngx_http_pprof_gops_options(ngx_cycle_t *cycle, prt_options_t *options);
 
 
 /* labels */
@@ -207,6 +222,10 @@ typedef struct {
 
 void ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...);
 void ngx_http_pprof_zones(ngx_http_pprof_page_t *page);
+
+/* Any thread; NGX_DECLINED if the zone is not laid out as nginx does it. */
+ngx_int_t ngx_http_pprof_zone_usage(ngx_shm_zone_t *zone, ngx_uint_t *pages,
+    ngx_uint_t *used, ngx_uint_t *fails);
 
 
 /* answer */

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * The shared memory zones, for the index.  Nothing is locked: another process
+ * The shared memory zones, for the index and for gops.  Nothing is locked: another process
  * may hold a zone's lock for long, or have died with it.  What is read are
  * pointers that the master set before it forked, and words that count: each is
  * right by itself, and may be a moment older than its neighbour.
@@ -54,13 +54,11 @@ ngx_http_pprof_zones(ngx_http_pprof_page_t *page)
 }
 
 
-static void
-ngx_http_pprof_zone(ngx_http_pprof_page_t *page, ngx_shm_zone_t *zone)
+ngx_int_t
+ngx_http_pprof_zone_usage(ngx_shm_zone_t *zone, ngx_uint_t *pages,
+    ngx_uint_t *used, ngx_uint_t *fails)
 {
-    size_t            len;
-    u_char           *name;
-    ngx_str_t         text;
-    ngx_uint_t        i, n, pages, used, fails;
+    ngx_uint_t        i, n;
     ngx_slab_pool_t  *pool;
 
     pool = (ngx_slab_pool_t *) zone->shm.addr;
@@ -75,16 +73,32 @@ ngx_http_pprof_zone(ngx_http_pprof_page_t *page, ngx_shm_zone_t *zone)
         || (u_char *) (pool->stats + n) > pool->end
         || pool->last < pool->pages)
     {
-        return;
+        return NGX_DECLINED;
     }
 
-    pages = pool->last - pool->pages;
-    used = pages - ngx_min(*(volatile ngx_uint_t *) &pool->pfree, pages);
+    *pages = pool->last - pool->pages;
+    *used = *pages - ngx_min(*(volatile ngx_uint_t *) &pool->pfree, *pages);
 
-    fails = 0;
+    *fails = 0;
 
     for (i = 0; i < n; i++) {
-        fails += *(volatile ngx_uint_t *) &pool->stats[i].fails;
+        *fails += *(volatile ngx_uint_t *) &pool->stats[i].fails;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_pprof_zone(ngx_http_pprof_page_t *page, ngx_shm_zone_t *zone)
+{
+    size_t       len;
+    u_char      *name;
+    ngx_str_t    text;
+    ngx_uint_t   pages, used, fails;
+
+    if (ngx_http_pprof_zone_usage(zone, &pages, &used, &fails) != NGX_OK) {
+        return;
     }
 
     len = zone->shm.name.len

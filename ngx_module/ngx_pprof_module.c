@@ -4,8 +4,8 @@
  *
  * The runtime's life in nginx's processes: the master owns the shared region,
  * every worker runs the runtime.  Nothing is made while no location of an
- * http{} block is served by the profiler: a server that only has the module
- * loaded runs as without it.
+ * http{} block is served by the profiler, nor gops is: a server that only has
+ * the module loaded runs as without it.
  */
 
 
@@ -69,9 +69,11 @@ ngx_pprof_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (!ngx_http_pprof_served(cycle)) {
+    if (!ngx_http_pprof_wanted(cycle)) {
         return NGX_OK;
     }
+
+    ngx_http_pprof_gops_init(cycle);
 
     /* workers lose the environment before they start the runtime */
 
@@ -119,7 +121,7 @@ ngx_pprof_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (ngx_pprof_region == NULL || !ngx_http_pprof_served(cycle)) {
+    if (ngx_pprof_region == NULL || !ngx_http_pprof_wanted(cycle)) {
         return NGX_OK;
     }
 

@@ -171,6 +171,33 @@ typedef struct {
      * prt_goroutines_wanted(); 0: it has no such thing.
      */
     int                    goroutines;
+
+    /*
+     * 1: an agent answers the gops protocol, at a port of 127.0.0.1 that the
+     * kernel chooses, to processes of this user and of root; 0: none.
+     */
+    int                    gops;
+
+    /*
+     * The directory of the file that is named by the process's number and tells
+     * the port.  NULL: where gops looks for it (GOPS_CONFIG_DIR, or "gops" in
+     * XDG_CONFIG_HOME or in .config of HOME), made if need be; "": no file.  Has
+     * to stay where it is.
+     */
+    const char            *gops_dir;
+
+    /*
+     * The program's part of what "gops version" says, as "name/1.0, ..."; NULL:
+     * none.  Has to stay where it is.
+     */
+    const char            *version;
+
+    /*
+     * The program's part of what "gops memstats" says: writes lines "key:
+     * value\n" into "text", at most "size" bytes, and returns how many.  On a
+     * thread of the library; must only read.  May be NULL.
+     */
+    size_t               (*memstats)(char *text, size_t size);
 } prt_options_t;
 
 
@@ -463,6 +490,8 @@ typedef struct {
     uint64_t               held;          /* ns that the present one does so; 0: none */
     char                   held_by[256];  /* where: labels and functions, if known */
     unsigned               rate;          /* Hz of the CPU sampler; 0: off */
+    unsigned               gops_port;     /* of its agent; 0: none */
+    unsigned               gops_refused;  /* connections of other users */
     unsigned               exiting:1;     /* of an older generation */
     unsigned               silent:1;      /* did not answer: its gauges are old */
 } prt_worker_info_t;

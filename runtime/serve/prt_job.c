@@ -15,7 +15,6 @@
 
 
 static prt_job_t *prt_job_open(prt_job_kind_t kind, void *data);
-static void prt_job_submit(prt_job_t *job);
 
 
 /* finished jobs that the control thread has taken but not yet been given */
@@ -32,6 +31,16 @@ prt_job_profile(const prt_profile_request_t *request, void *data)
         return NULL;
     }
 
+    prt_job_request(job, request);
+    prt_job_submit(job);
+
+    return job;
+}
+
+
+void
+prt_job_request(prt_job_t *job, const prt_profile_request_t *request)
+{
     job->request = *request;
     job->profile = (unsigned) ((const prt_profile_t *) request->profile
                                - prt_profiles);
@@ -41,10 +50,6 @@ prt_job_profile(const prt_profile_request_t *request, void *data)
     if (job->request.rate == 0) {
         job->request.rate = prt_process.options.cpu_rate;
     }
-
-    prt_job_submit(job);
-
-    return job;
 }
 
 
@@ -87,11 +92,14 @@ prt_job_state(void *data)
 static prt_job_t *
 prt_job_open(prt_job_kind_t kind, void *data)
 {
-    prt_job_t  *job;
+    return prt_process.started ? prt_job_create(kind, data) : NULL;
+}
 
-    if (!prt_process.started) {
-        return NULL;
-    }
+
+prt_job_t *
+prt_job_create(prt_job_kind_t kind, void *data)
+{
+    prt_job_t  *job;
 
     job = calloc(1, sizeof(prt_job_t));
     if (job == NULL) {
@@ -100,6 +108,8 @@ prt_job_open(prt_job_kind_t kind, void *data)
 
     job->kind = kind;
     job->data = data;
+    job->finished = &prt_process.finished;
+    job->notify = prt_process.eventfd;
     job->window = -1;
     job->target.worker = PRT_ANY;
     job->target.pid = PRT_ANY;
@@ -108,7 +118,7 @@ prt_job_open(prt_job_kind_t kind, void *data)
 }
 
 
-static void
+void
 prt_job_submit(prt_job_t *job)
 {
     prt_queue_push(&prt_process.submitted, job);
@@ -235,6 +245,7 @@ prt_job_free(prt_job_t *job)
 void
 prt_job_finish(prt_job_t *job)
 {
+    int       notify;
     ssize_t   n;
     uint64_t  one;
 
@@ -246,10 +257,13 @@ prt_job_finish(prt_job_t *job)
     prt_merge_free(job->merge);
     job->merge = NULL;
 
-    prt_queue_push(&prt_process.finished, job);
+    /* whose it is may free it as soon as it is there */
+
+    notify = job->notify;
+    prt_queue_push(job->finished, job);
 
     one = 1;
-    n = write(prt_process.eventfd, &one, sizeof(uint64_t));
+    n = write(notify, &one, sizeof(uint64_t));
     (void) n;
 }
 

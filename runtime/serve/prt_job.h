@@ -45,11 +45,20 @@ typedef enum {
 } prt_stage_t;
 
 
+/* A queue of many writers and one reader, without locks. */
+
+typedef struct {
+    _Atomic(prt_job_t *)   head;
+} prt_queue_t;
+
+
 struct prt_job_s {
     prt_job_t             *next;           /* of the queue or list that it is in */
 
     prt_job_kind_t         kind;
     void                  *data;
+    prt_queue_t           *finished;       /* where it goes then ... */
+    int                    notify;         /* ... and who is told, an eventfd */
     _Atomic int            ended;
     _Atomic int            cancelled;
 
@@ -82,12 +91,6 @@ struct prt_job_s {
 };
 
 
-/* A queue of many writers and one reader, without locks. */
-
-typedef struct {
-    _Atomic(prt_job_t *)   head;
-} prt_queue_t;
-
 void prt_queue_push(prt_queue_t *queue, prt_job_t *job);
 
 /* All of it, the oldest first. */
@@ -111,6 +114,14 @@ typedef struct {
 
 extern prt_process_t  prt_process;
 
+
+/*
+ * A job of all processes, whose answer comes to the control thread, to be
+ * submitted; NULL: no memory.  Any thread.
+ */
+prt_job_t *prt_job_create(prt_job_kind_t kind, void *data);
+void prt_job_request(prt_job_t *job, const prt_profile_request_t *request);
+void prt_job_submit(prt_job_t *job);
 
 /* The job is finished: its answer is filled. */
 void prt_job_finish(prt_job_t *job);
@@ -149,6 +160,10 @@ void prt_session_drop(prt_job_t *job);
 void prt_notice_start(void);
 
 void prt_notice_stall(const prt_stall_notice_t *stall);
+
+/* What needs no names. */
+void prt_notice_text(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
 
 /* On the encoder thread; takes the job over. */
 void prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols);

@@ -8,6 +8,7 @@
  */
 
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,13 +40,11 @@ prt_notice_stall(const prt_stall_notice_t *stall)
         return;
     }
 
-    job = calloc(1, sizeof(prt_job_t));
+    job = prt_job_create(PRT_JOB_NOTICE, NULL);
     if (job == NULL) {
         goto failed;
     }
 
-    job->kind = PRT_JOB_NOTICE;
-    job->window = -1;
     job->stall = *stall;
     job->stall.frames = NULL;
 
@@ -67,6 +66,25 @@ failed:
     if (stall->state == PRT_STALL_BEGUN) {
         atomic_store(&prt_notice_begun, 0);
     }
+}
+
+
+void
+prt_notice_text(const char *fmt, ...)
+{
+    va_list     args;
+    prt_job_t  *job;
+
+    job = prt_job_create(PRT_JOB_NOTICE, NULL);
+    if (job == NULL) {
+        return;
+    }
+
+    va_start(args, fmt);
+    (void) vsnprintf(job->error, sizeof(job->error), fmt, args);
+    va_end(args);
+
+    prt_job_finish(job);
 }
 
 

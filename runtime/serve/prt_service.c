@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +20,9 @@
 #include "platform/prt_libunwind.h"
 #include "platform/prt_object.h"
 #include "platform/prt_ticks.h"
+#include "serve/prt_gops.h"
 #include "serve/prt_job.h"
+#include "serve/prt_trim.h"
 #include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
 #include "sources/prt_goroutine.h"
@@ -356,6 +357,7 @@ prt_service_forked(void)
     prt_process.started = 0;
 
     prt_pool_stop();
+    prt_gops_forked();
 
     for (i = 0; i < prt_nprofiles; i++) {
         prt_profiles[i].source->forked();
@@ -387,6 +389,7 @@ prt_service_main(void *data)
     /* windows that were open before this process started are ours too */
 
     prt_service_follow();
+    prt_gops_start();
 
     jobs = NULL;
     tick = 0;
@@ -413,6 +416,12 @@ prt_service_main(void *data)
             deadline = again;
         }
 
+        again = prt_gops_watch(prt_now());
+
+        if (again < deadline) {
+            deadline = again;
+        }
+
         /* objects that load later have to be found */
 
         if (!prt_service_busy && prt_now() >= tick) {
@@ -428,7 +437,8 @@ prt_service_main(void *data)
         prt_futex_wait(&prt_process.entry->wake, word, deadline);
     }
 
-    stuck = prt_encoder_stop();
+    stuck = prt_gops_stop();
+    stuck |= prt_encoder_stop();
 
     job = prt_queue_take(&prt_process.submitted);
 
@@ -440,6 +450,10 @@ prt_service_main(void *data)
     for (job = jobs; job; job = next) {
         next = job->next;
         prt_session_drop(job);
+    }
+
+    if (!stuck) {
+        prt_gops_drain();
     }
 
     return stuck ? &prt_process : NULL;
@@ -549,7 +563,7 @@ prt_service_follow(void)
 
     if (atomic_load(&region->head->trim) != prt_service_trimmed) {
         prt_service_trimmed = atomic_load(&region->head->trim);
-        (void) malloc_trim(0);
+        prt_trim();
     }
 
     prt_service_busy = 0;

@@ -386,6 +386,8 @@ prt_session_worker(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
     info->exiting = atomic_load(&entry->cycle)
                     != atomic_load(&prt_process.region->head->cycle);
     info->silent = slot->silent;
+    info->gops_port = atomic_load(&head->gops_port);
+    info->gops_refused = atomic_load(&head->gops_refused);
 
     for (i = 0; i < slot->memory.ntables; i++) {
         info->lost += prt_profiles[i].table.ncounters == 0 ? 0

@@ -106,6 +106,10 @@ typedef struct {
 
     _Atomic uint64_t     dump;             /* number of the last that was asked for */
 
+    /* the gops agent */
+    _Atomic uint32_t     gops_port;        /* 0: none */
+    _Atomic uint32_t     gops_refused;     /* connections of other users */
+
     _Atomic uint64_t     map;              /* serial + 1 of the map that the list is of */
     _Atomic uint32_t     objects_lost;     /* objects without room in the list */
     _Atomic uint32_t     nobjects;
