@@ -15,7 +15,9 @@
 #include "serve/prt_trim.h"
 
 
-#define PRT_GOPS_CPU  (30 * PRT_SEC)           /* as long as clients tell users */
+/* as long as clients tell their users */
+#define PRT_GOPS_CPU    (30 * PRT_SEC)
+#define PRT_GOPS_TRACE  (5 * PRT_SEC)
 
 
 static void prt_gops_start_stack(prt_gops_connection_t *c);
@@ -148,7 +150,7 @@ prt_gops_text_stats(prt_gops_connection_t *c, prt_job_t *job)
 static void
 prt_gops_start_trace(prt_gops_connection_t *c)
 {
-    prt_buffer_printf(&c->text, "There are no traces here.\n");
+    prt_gops_profile(c, "trace", 0, PRT_GOPS_TRACE);
 }
 
 
@@ -178,7 +180,15 @@ static void
 prt_gops_profile(prt_gops_connection_t *c, const char *name, int debug,
     uint64_t window)
 {
-    prt_profile_request_t  request;
+    prt_profile_request_t      request;
+    const prt_profile_info_t  *profile;
+
+    profile = prt_profile_find(name, strlen(name));
+
+    if (profile == NULL) {
+        prt_buffer_printf(&c->text, "There is no profile \"%s\" here.\n", name);
+        return;
+    }
 
     c->job = prt_gops_job(PRT_JOB_PROFILE, c);
 
@@ -188,7 +198,7 @@ prt_gops_profile(prt_gops_connection_t *c, const char *name, int debug,
 
     memset(&request, 0, sizeof(prt_profile_request_t));
 
-    request.profile = prt_profile_find(name, strlen(name));
+    request.profile = profile;
     request.window = window;
     request.worker = PRT_ANY;
     request.pid = getpid();
