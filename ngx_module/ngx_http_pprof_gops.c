@@ -42,6 +42,8 @@ static ngx_int_t ngx_http_pprof_gops_join(ngx_cycle_t *cycle, ngx_str_t *path,
     const char *dir, size_t len, const char *below);
 static ngx_int_t ngx_http_pprof_gops_make(ngx_http_pprof_gops_user_t *user,
     ngx_str_t *dir, size_t own);
+static int ngx_http_pprof_gops_enter(ngx_http_pprof_gops_user_t *user, int at,
+    const char *name, ngx_uint_t mine);
 static ngx_uint_t ngx_http_pprof_gops_writable(
     ngx_http_pprof_gops_user_t *user, ngx_str_t *dir);
 static ngx_uint_t ngx_http_pprof_gops_allowed(ngx_http_pprof_gops_user_t *user,
@@ -297,59 +299,87 @@ ngx_http_pprof_gops_join(ngx_cycle_t *cycle, ngx_str_t *path, const char *dir,
  * What is missing is made: the last of it for the workers' user alone, and
  * likewise what is above it from byte "own" on, unless that is 0.  What is there
  * is somebody's, and stays as it is.
+ *
+ * A path may lead through directories that the workers' user can write: only
+ * what was opened is given away, never a name.
  */
 
 static ngx_int_t
 ngx_http_pprof_gops_make(ngx_http_pprof_gops_user_t *user, ngx_str_t *dir,
     size_t own)
 {
-    char         path[NGX_MAX_PATH + 1];
-    size_t       i;
-    ngx_uint_t   last, mine;
+    int         at, fd;
+    char        name[NGX_MAX_PATH + 1];
+    size_t      i, start;
+    ngx_uint_t  mine;
 
     if (dir->len > NGX_MAX_PATH) {
         ngx_set_errno(ENAMETOOLONG);
         return NGX_ERROR;
     }
 
-    for (i = 1; i <= dir->len; i++) {
+    at = open("/", O_PATH|O_DIRECTORY|O_CLOEXEC);
 
-        last = i == dir->len;
+    for (i = 1, start = 1; at != -1 && i <= dir->len; i++) {
 
-        if (!last && dir->data[i] != '/') {
+        if (i < dir->len && dir->data[i] != '/') {
             continue;
         }
 
-        mine = last || (own && i > own);
+        if (i > start) {
+            ngx_memcpy(name, dir->data + start, i - start);
+            name[i - start] = '\0';
 
-        ngx_memcpy(path, dir->data, i);
-        path[i] = '\0';
+            mine = i == dir->len || (own && i > own);
 
-        if (mkdir(path, mine ? 0700 : 0755) == -1) {
+            fd = ngx_http_pprof_gops_enter(user, at, name, mine);
 
-            /* a file in its place is noticed by who opens the directory */
-
-            if (ngx_errno == NGX_EEXIST) {
-                continue;
-            }
-
-            /* one above may be there, and not be ours to look into */
-
-            if (last || ngx_errno == NGX_ENOENT) {
-                return NGX_ERROR;
-            }
-
-            continue;
+            (void) close(at);
+            at = fd;
         }
 
-        if (mine && user->uid != geteuid()
-            && chown(path, user->uid, (gid_t) -1) == -1)
-        {
-            return NGX_ERROR;
-        }
+        start = i + 1;
     }
 
+    if (at == -1) {
+        return NGX_ERROR;
+    }
+
+    (void) close(at);
+
     return NGX_OK;
+}
+
+
+static int
+ngx_http_pprof_gops_enter(ngx_http_pprof_gops_user_t *user, int at,
+    const char *name, ngx_uint_t mine)
+{
+    int        fd;
+    ngx_err_t  err;
+
+    if (mkdirat(at, name, mine ? 0700 : 0755) == -1) {
+        err = ngx_errno;
+
+        fd = openat(at, name, O_PATH|O_DIRECTORY|O_CLOEXEC);
+
+        if (fd == -1 && ngx_errno == NGX_ENOENT) {
+            ngx_set_errno(err);
+        }
+
+        return fd;
+    }
+
+    fd = openat(at, name, O_RDONLY|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC);
+
+    if (fd != -1 && mine && user->uid != geteuid()
+        && fchown(fd, user->uid, (gid_t) -1) == -1)
+    {
+        (void) close(fd);
+        return -1;
+    }
+
+    return fd;
 }
 
 
@@ -452,6 +482,7 @@ ngx_http_pprof_gops_keep(ngx_cycle_t *cycle, ngx_str_t *dir)
 void
 ngx_http_pprof_gops_options(ngx_cycle_t *cycle, prt_options_t *options)
 {
+    ngx_str_t                    compiler;
     ngx_http_pprof_main_conf_t  *pmcf;
 
     pmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_pprof_module);
@@ -460,10 +491,18 @@ ngx_http_pprof_gops_options(ngx_cycle_t *cycle, prt_options_t *options)
         return;
     }
 
+    /* the compiler's text may end in a space */
+
+    ngx_str_set(&compiler, NGX_COMPILER);
+
+    while (compiler.len && compiler.data[compiler.len - 1] == ' ') {
+        compiler.len--;
+    }
+
     *ngx_snprintf(ngx_http_pprof_gops_version,
                   sizeof(ngx_http_pprof_gops_version) - 1,
-                  "%s (built by %s), %s, ngx_http_pprof_module/%s",
-                  NGINX_VER, NGX_COMPILER, OpenSSL_version(OPENSSL_VERSION),
+                  "%s (built by %V), %s, ngx_http_pprof_module/%s",
+                  NGINX_VER, &compiler, OpenSSL_version(OPENSSL_VERSION),
                   PRT_VERSION) = '\0';
 
     options->gops = 1;
@@ -492,13 +531,19 @@ ngx_http_pprof_gops_options(ngx_cycle_t *cycle, prt_options_t *options)
 static size_t
 ngx_http_pprof_gops_memstats(char *text, size_t size)
 {
-    u_char           *p, *last;
-    ngx_uint_t        i, pages, used, fails;
-    ngx_list_part_t  *part;
-    ngx_shm_zone_t   *zone;
+    u_char                  *p, *last;
+    ngx_uint_t               i, pages, used, fails;
+    ngx_list_part_t         *part;
+    ngx_shm_zone_t          *zone;
+    ngx_http_pprof_pools_t   pools;
 
-    p = (u_char *) text;
-    last = p + size;
+    last = (u_char *) text + size;
+
+    ngx_http_pprof_pools(&pools);
+
+    p = ngx_slprintf((u_char *) text, last,
+                     "pools: %uz bytes in %ui of connections and requests\n",
+                     pools.size, pools.n);
 
     for (part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
          part;

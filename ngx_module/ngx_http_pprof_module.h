@@ -110,6 +110,16 @@ void ngx_http_pprof_gops_init(ngx_cycle_t *cycle);
 void ngx_http_pprof_gops_options(ngx_cycle_t *cycle, prt_options_t *options);
 
 
+/* pools of connections and requests; any thread */
+
+typedef struct {
+    ngx_uint_t                  n;
+    size_t                      size;        /* bytes, of their blocks */
+} ngx_http_pprof_pools_t;
+
+void ngx_http_pprof_pools(ngx_http_pprof_pools_t *pools);
+
+
 /* labels */
 
 ngx_int_t ngx_http_pprof_labels_init(ngx_conf_t *cf);

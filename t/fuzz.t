@@ -20,7 +20,8 @@ my $seconds = $ENV{FUZZ_SECONDS} || 10;
 my $dir = temp_dir();
 
 my %seeds = (ehframe => \&ehframe_seeds, symbol => \&symbol_seeds,
-             line => \&line_seeds, pair => \&pair_seeds);
+             line => \&line_seeds, pair => \&pair_seeds,
+             gops => \&gops_seeds);
 
 
 sub run {
@@ -176,6 +177,18 @@ sub pair_seeds {
     program("$dir/two", 'cc', '-g', '-Wl,--build-id=0xbb');
     run('objcopy', '--strip-all', "$dir/one");
     $pair->('rebuild', "$dir/one", "$dir/two");
+}
+
+
+# What clients of the gops agent send.
+
+sub gops_seeds {
+    my ($corpus) = @_;
+
+    PprofTest::spew("$corpus/$_", chr) for 1 .. 9;
+    PprofTest::spew("$corpus/setgc", "\x10\xc8\x01" . "\0" x 8);
+    PprofTest::spew("$corpus/long", "\x10" . "\x80" x 9 . "\x01");
+    PprofTest::spew("$corpus/endless", "\x10" . "\xff" x 20);
 }
 
 

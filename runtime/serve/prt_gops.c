@@ -369,7 +369,7 @@ prt_gops_main(void *data)
             c = &prt_gops_connections[number];
 
             if (c->state != PRT_GOPS_FREE && c->deadline <= now) {
-                prt_gops_close(c);
+                prt_gops_expire(c);
             }
         }
 

@@ -26,6 +26,7 @@
 #define PRT_GOPS_READ_TIMEOUT   (10 * PRT_SEC) /* for a command */
 #define PRT_GOPS_WRITE_TIMEOUT  (30 * PRT_SEC) /* for a client that does not read */
 #define PRT_GOPS_LINGER         (2 * PRT_SEC)  /* for a client to read the end */
+#define PRT_GOPS_LOOK           PRT_SEC        /* whether it is still there */
 
 
 typedef struct prt_gops_connection_s  prt_gops_connection_t;
@@ -97,6 +98,9 @@ void prt_gops_close(prt_gops_connection_t *c);
 
 /* What epoll says of it. */
 void prt_gops_event(prt_gops_connection_t *c, uint32_t events);
+
+/* Its deadline is over. */
+void prt_gops_expire(prt_gops_connection_t *c);
 
 /* Its job is finished; takes it over. */
 void prt_gops_answer(prt_gops_connection_t *c, prt_job_t *job);

@@ -115,6 +115,18 @@ prt_gops_event(prt_gops_connection_t *c, uint32_t events)
 }
 
 
+void
+prt_gops_expire(prt_gops_connection_t *c)
+{
+    if (c->state == PRT_GOPS_WORKING) {
+        prt_gops_hung_up(c);
+        return;
+    }
+
+    prt_gops_close(c);
+}
+
+
 static void
 prt_gops_read(prt_gops_connection_t *c)
 {
@@ -168,19 +180,23 @@ prt_gops_work(prt_gops_connection_t *c)
 }
 
 
-/* Either it has closed the connection, or says that no more will come. */
+/*
+ * Either it has closed the connection, or says that no more will come: then
+ * nothing would tell that it closes it later.
+ */
 
 static void
 prt_gops_hung_up(prt_gops_connection_t *c)
 {
     uid_t  user;
 
-    if (prt_peer_user(c->fd, &user) == 0) {
-        prt_gops_expect(c, 0);
+    if (prt_peer_user(c->fd, &user) != 0) {
+        prt_gops_close(c);
         return;
     }
 
-    prt_gops_close(c);
+    c->deadline = prt_now() + PRT_GOPS_LOOK;
+    prt_gops_expect(c, 0);
 }
 
 

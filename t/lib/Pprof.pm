@@ -18,9 +18,18 @@ use warnings;
 
 use Cwd qw( abs_path );
 use File::Basename qw( dirname );
+use File::Temp ();
 
 our $Root = abs_path(dirname(__FILE__) . '/../..');
 our $Build = $ENV{PPROF_BUILD} || "$Root/build";
+
+
+# Port files of tests stay among themselves.
+
+my $gops = File::Temp->newdir('pprof-gops-XXXXXX', TMPDIR => 1);
+
+chmod 0755, $gops;
+$ENV{GOPS_CONFIG_DIR} //= "$gops/ports";
 
 
 # Paths of our modules that exist, by name: pprof, hosted.
