@@ -250,6 +250,23 @@ prt_arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c,
 }
 
 
+/* One of at most four arguments: fewer registers to set. */
+static inline long
+prt_arch_syscall4(long number, uintptr_t a, uintptr_t b, uintptr_t c,
+    uintptr_t d)
+{
+    long                 rc;
+    register uintptr_t   r10 __asm__("r10") = d;
+
+    __asm__ volatile ("syscall"
+                      : "=a" (rc)
+                      : "0" (number), "D" (a), "S" (b), "d" (c), "r" (r10)
+                      : "rcx", "r11", "memory");
+
+    return rc;
+}
+
+
 static inline void
 prt_pause(void)
 {
