@@ -171,7 +171,7 @@ my @bad = (
             "\"$_\" directive is not allowed here" ] }
         qw( pprof_memory pprof_cpu_rate pprof_heap_rate pprof_max_duration
             pprof_block_rate pprof_stall_threshold
-            pprof_production pprof_debug_path ),
+            pprof_production pprof_debug_path pprof_gops pprof_gops_dir ),
 );
 
 sub numbers {
@@ -312,9 +312,9 @@ is($nginx->curl($other, @host, 'Authorization: Bearer a')->{status}, 401,
 is($nginx->quit, 0, 'quit');
 is_deeply([ $nginx->alerts ], [], 'no alerts');
 
-# nothing is served: nothing is started
+# nothing is served, not even gops: nothing is started
 
-$nginx = start_nginx(config => 'location /debug/ { pprof auto; }');
+$nginx = start_nginx(http_config => 'pprof_gops off;', config => 'location /debug/ { pprof auto; }');
 
 is(scalar(() = glob "/proc/@{[ ($nginx->worker_pids)[0] ]}/task/*"), 1,
    'no thread');

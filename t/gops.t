@@ -250,6 +250,15 @@ sub allocate {
     like($index, qr/<td class="n">@{[ port($nginx, $_) ]}<\/td>/, 'index: the port')
         for $nginx->worker_pids;
 
+    # its descriptors are none of nginx's: the port would stay taken
+
+    my $fds = process_state(($nginx->worker_pids)[0])->{fds};
+    my %nginx = map { $fds->{$_} => 1 } grep { !/^own/ } keys %$fds;
+    my @own = grep { /^socket/ } map { $fds->{$_} } grep { /^own/ } keys %$fds;
+
+    cmp_ok(scalar @own, '>=', 1, 'descriptors: a socket of its own');
+    is(scalar(grep { $nginx{$_} } @own), 0, 'descriptors: not one of nginx\'s');
+
     is($nginx->quit, 0, 'load: quit');
     is_deeply([ files($nginx) ], [], 'quit: no files');
     is_deeply([ $nginx->alerts ], [], 'load: no alert');

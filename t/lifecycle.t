@@ -272,6 +272,7 @@ ended($nginx, 'pool threads');
 
 $nginx = start_nginx(@modules, workers => 1, http_config => q{
     pprof_production off;
+    pprof_gops off;
 }, config => 'location /debug/ { pprof auto; }');
 
 answered($nginx->get($profile . 0.2), 'own descriptors');

@@ -49,6 +49,9 @@ prt_peer_user(int fd, uid_t *user)
     prt_peer_status_t   status;
     struct sockaddr_in  peer, self;
 
+    memset(&peer, 0, sizeof(struct sockaddr_in));
+    memset(&self, 0, sizeof(struct sockaddr_in));
+
     len = sizeof(struct sockaddr_in);
 
     if (getpeername(fd, (struct sockaddr *) &peer, &len) == -1
