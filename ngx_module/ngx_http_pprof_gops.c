@@ -542,8 +542,9 @@ ngx_http_pprof_gops_memstats(char *text, size_t size)
     ngx_http_pprof_pools(&pools);
 
     p = ngx_slprintf((u_char *) text, last,
-                     "pools: %uz bytes in %ui of connections and requests\n",
-                     pools.size, pools.n);
+                     "pools: %uz bytes in %ui of connections and requests, "
+                     "%uz bytes of the configuration\n",
+                     pools.size, pools.n, pools.cycle);
 
     for (part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
          part;

@@ -120,6 +120,7 @@ void ngx_http_pprof_gops_options(ngx_cycle_t *cycle, prt_options_t *options);
 typedef struct {
     ngx_uint_t                  n;
     size_t                      size;        /* bytes, of their blocks */
+    size_t                      cycle;       /* those of the configuration's */
 } ngx_http_pprof_pools_t;
 
 void ngx_http_pprof_pools(ngx_http_pprof_pools_t *pools);

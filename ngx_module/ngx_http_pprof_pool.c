@@ -31,10 +31,17 @@ void
 ngx_http_pprof_pools(ngx_http_pprof_pools_t *pools)
 {
     ngx_uint_t           i;
+    ngx_pool_t          *pool;
     ngx_connection_t    *c;
     ngx_http_request_t   request;
 
     ngx_memzero(pools, sizeof(ngx_http_pprof_pools_t));
+
+    ngx_http_pprof_pool(pools, ngx_cycle->pool);
+
+    pools->n = 0;
+    pools->cycle = pools->size;
+    pools->size = 0;
 
     for (i = 0; i < ngx_cycle->connection_n; i++) {
         c = &ngx_cycle->connections[i];
@@ -43,7 +50,13 @@ ngx_http_pprof_pools(ngx_http_pprof_pools_t *pools)
             continue;
         }
 
-        ngx_http_pprof_pool(pools, *(ngx_pool_t *volatile *) &c->pool);
+        pool = *(ngx_pool_t *volatile *) &c->pool;
+
+        /* the channel to the master has that one as well */
+
+        if (pool != ngx_cycle->pool) {
+            ngx_http_pprof_pool(pools, pool);
+        }
 
         if (ngx_http_pprof_pool_read(&request,
                                      *(void *volatile *) &c->data,

@@ -196,6 +196,8 @@ sub commands {
         like($out, qr/ hosted_alloc_keep\b/, "$how: pprof-heap: names");
     }
 
+    trace($nginx, $name, $_) for $pid, $address;
+
     for my $cpu (@cpu) {
         my ($p, $out) = @$cpu;
         is($p->wait_exit(120), 0, "$name: pprof-cpu");
@@ -203,6 +205,29 @@ sub commands {
         like($text, qr/^Duration: 30(?:\.\d+)?s/m, "$name: pprof-cpu: thirty seconds");
         like($text, qr/\d% +\Q$spin\E\b/, "$name: pprof-cpu: names") or diag $text;
         like($text, qr/processes: 1\n/, "$name: pprof-cpu: of this one");
+    }
+}
+
+# Where the client finds no Go it keeps the file, instead of serving pages of it.
+
+sub trace {
+    my ($nginx, $name, $target) = @_;
+
+    my ($code, $out) = run_command([ '/bin/sh', '-c', '"$@"', 'gops', $gops, 'trace', $target ],
+        bound => 60, env => { GOPS_CONFIG_DIR => ports($nginx), PATH => "$dir/nothing",
+                              TMPDIR => "$dir" });
+
+    is($code, 0, "$name: trace");
+    my ($file) = $out =~ /^Trace dump saved to: (\S+)/m or diag $out;
+
+    SKIP: {
+        skip 'no traces in this build', 2
+            if PprofTest::slurp($file // '') =~ /^There is no profile "trace"/;
+
+        ($code, $out) = run_command([ 'sh', '-c', '"$1" tool trace -d=parsed "$2" | tail -n 3',
+                                      'trace', PprofTest::find('go'), $file ], bound => 120);
+        is($code, 0, "$name: trace: go tool trace takes it");
+        like($out, qr/^M=.* Time=\d+/m, "$name: trace: events") or diag $out;
     }
 }
 
