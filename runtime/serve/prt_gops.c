@@ -262,6 +262,8 @@ prt_gops_forked(void)
     prt_gops_epoll = -1;
     prt_gops_eventfd = -1;
 
+    atomic_store(&prt_gops_queue.head, NULL);
+
     prt_gops_file_forget();
 }
 

@@ -5,14 +5,18 @@
 
 
 #include <malloc.h>
-#include <pthread.h>
+#include <stdatomic.h>
 
 #include "platform/prt_clock.h"
 #include "serve/prt_trim.h"
 
 
-static prt_trims_t      prt_trim_done;
-static pthread_mutex_t  prt_trim_mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Each is right by itself: a child of fork() may not find a lock taken. */
+
+static _Atomic uint64_t  prt_trim_times;
+static _Atomic uint64_t  prt_trim_total;
+static _Atomic uint64_t  prt_trim_last;
+static _Atomic uint64_t  prt_trim_end;
 
 
 void
@@ -26,21 +30,18 @@ prt_trim(void)
 
     took = prt_now() - start;
 
-    (void) pthread_mutex_lock(&prt_trim_mutex);
-
-    prt_trim_done.times++;
-    prt_trim_done.total += took;
-    prt_trim_done.last = took;
-    prt_trim_done.end = prt_clock(CLOCK_REALTIME);
-
-    (void) pthread_mutex_unlock(&prt_trim_mutex);
+    atomic_fetch_add(&prt_trim_times, 1);
+    atomic_fetch_add(&prt_trim_total, took);
+    atomic_store(&prt_trim_last, took);
+    atomic_store(&prt_trim_end, prt_clock(CLOCK_REALTIME));
 }
 
 
 void
 prt_trims(prt_trims_t *trims)
 {
-    (void) pthread_mutex_lock(&prt_trim_mutex);
-    *trims = prt_trim_done;
-    (void) pthread_mutex_unlock(&prt_trim_mutex);
+    trims->times = atomic_load(&prt_trim_times);
+    trims->total = atomic_load(&prt_trim_total);
+    trims->last = atomic_load(&prt_trim_last);
+    trims->end = atomic_load(&prt_trim_end);
 }

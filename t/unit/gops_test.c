@@ -1,0 +1,448 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The gops agent in a plain program: what it answers, clients side by side that
+ * hang up at any time, its end with clients that are there, and a child.
+ */
+
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client.h"
+
+
+#define THREADS  8
+#define ROUNDS   40
+
+
+static char  dir[] = "/tmp/pprof-gops-test-XXXXXX";
+static char  ports[sizeof(dir) + 16];
+
+
+static void
+start(const char *gops_dir)
+{
+    prt_options_t  options;
+
+    memset(&options, 0, sizeof(options));
+
+    options.worker = -1;
+    options.gops = 1;
+    options.gops_dir = gops_dir;
+    options.version = "test/1.0";
+
+    start_with(NULL, &options);
+}
+
+
+/* The port in the file of this process; 0: there is none. */
+
+static unsigned
+port_in(const char *where)
+{
+    char       path[256];
+    FILE      *file;
+    unsigned   port;
+
+    (void) snprintf(path, sizeof(path), "%s/%d", where, (int) getpid());
+
+    file = fopen(path, "r");
+    if (file == NULL) {
+        return 0;
+    }
+
+    if (fscanf(file, "%u", &port) != 1) {
+        port = 0;
+    }
+
+    (void) fclose(file);
+
+    return port;
+}
+
+
+static unsigned
+wait_port(const char *where)
+{
+    int       i;
+    unsigned  port;
+
+    for (i = 0; i < BOUND; i++) {
+        port = port_in(where);
+
+        if (port) {
+            return port;
+        }
+
+        (void) usleep(1000);
+    }
+
+    fail_msg("no port file");
+
+    return 0;
+}
+
+
+static int
+dial(unsigned port)
+{
+    int                 fd;
+    struct sockaddr_in  address;
+
+    fd = socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0);
+
+    memset(&address, 0, sizeof(address));
+    address.sin_family = AF_INET;
+    address.sin_port = htons((uint16_t) port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    if (connect(fd, (struct sockaddr *) &address, sizeof(address)) == -1) {
+        (void) close(fd);
+        return -1;
+    }
+
+    return fd;
+}
+
+
+/* The beginning of the answer; its whole length, -1 if there was none. */
+
+static ssize_t
+ask(unsigned port, const char *bytes, size_t n, char text[4096])
+{
+    int      fd;
+    char     more[4096];
+    ssize_t  got, sum;
+
+    fd = dial(port);
+    if (fd == -1) {
+        return -1;
+    }
+
+    text[0] = '\0';
+    sum = 0;
+
+    if (write(fd, bytes, n) != (ssize_t) n) {
+        (void) close(fd);
+        return -1;
+    }
+
+    while ((got = read(fd, more, sizeof(more) - 1)) > 0) {
+
+        if (sum < 4095) {
+            more[got] = '\0';
+            (void) snprintf(text + sum, 4096 - (size_t) sum, "%s", more);
+        }
+
+        sum += got;
+    }
+
+    (void) close(fd);
+
+    return got == 0 ? sum : -1;
+}
+
+
+static void
+answers(void **state)
+{
+    char         text[4096];
+    unsigned     port;
+    struct stat  st, exe;
+
+    (void) state;
+
+    start(ports);
+    port = wait_port(ports);
+
+    assert_int_equal(ask(port, "\x02", 1, text), 2);
+    assert_string_equal(text, "ok");
+
+    assert_true(ask(port, "\x03", 1, text) > 0);
+    assert_int_equal(strncmp(text, "alloc: ", 7), 0);
+    assert_non_null(strstr(text, "\nnum-gc: 1\n"));
+    assert_non_null(strstr(text, "\nresident: "));
+
+    assert_true(ask(port, "\x04", 1, text) > 0);
+    assert_int_equal(strncmp(text, "test/1.0, pprofrt/" PRT_VERSION ", ", 25),
+                     0);
+
+    assert_true(ask(port, "\x07", 1, text) > 0);
+    assert_int_equal(strncmp(text, "goroutines: ", 12), 0);
+    assert_non_null(strstr(text, "\nOS threads: "));
+    assert_non_null(strstr(text, "\nGOMAXPROCS: 1\n"));
+
+    assert_true(ask(port, "\x01", 1, text) > 0);
+    assert_int_equal(strncmp(text, "goroutine 1 [", 13), 0);
+    assert_non_null(strstr(text, "\nread(...)\n\t"));
+
+    assert_true(ask(port, "\x05", 1, text) > 0);
+    assert_int_equal(memcmp(text, "\x1f\x8b", 2), 0);
+
+    assert_int_equal(stat("/proc/self/exe", &exe), 0);
+    assert_int_equal(ask(port, "\x09", 1, text), exe.st_size);
+
+    assert_true(ask(port, "\x10\x64\0\0\0\0\0\0\0\0\0", 11, text) > 0);
+    assert_non_null(strstr(text, "no percentage"));
+
+    assert_true(ask(port, "\x11", 1, text) > 0);
+    assert_string_equal(text, "This command is not known here.\n");
+
+    prt_stop();
+
+    assert_int_equal(port_in(ports), 0);
+    assert_int_equal(dial(port), -1);
+
+    /* a directory of its own is for this user alone or as the umask says */
+
+    assert_int_equal(stat(ports, &st), 0);
+    assert_true(S_ISDIR(st.st_mode));
+}
+
+
+static void *
+client(void *data)
+{
+    int       fd, i;
+    char      text[4096];
+    unsigned  seed, port;
+
+    static const char  commands[] = "\x01\x02\x03\x04\x05\x06\x07\x09\x10\x77";
+
+    port = *(unsigned *) data;
+    seed = (unsigned) (uintptr_t) pthread_self();
+
+    for (i = 0; i < ROUNDS; i++) {
+
+        fd = dial(port);
+        if (fd == -1) {
+            continue;
+        }
+
+        if (rand_r(&seed) % 8) {
+            (void) send(fd, commands + rand_r(&seed) % (sizeof(commands) - 1),
+                        1, MSG_NOSIGNAL);
+        }
+
+        if (rand_r(&seed) % 2) {
+            (void) shutdown(fd, SHUT_WR);
+        }
+
+        if (rand_r(&seed) % 2) {
+            (void) recv(fd, text, sizeof(text), MSG_DONTWAIT);
+            (void) usleep(rand_r(&seed) % 3000);
+        }
+
+        (void) close(fd);
+    }
+
+    return NULL;
+}
+
+
+static void
+storm(void **state)
+{
+    char       text[4096];
+    unsigned   i, port;
+    pthread_t  threads[THREADS];
+
+    (void) state;
+
+    start(ports);
+    port = wait_port(ports);
+
+    for (i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, client, &port), 0);
+    }
+
+    for (i = 0; i < THREADS; i++) {
+        (void) pthread_join(threads[i], NULL);
+    }
+
+    assert_true(ask(port, "\x07", 1, text) > 0);
+    assert_int_equal(strncmp(text, "goroutines: ", 12), 0);
+
+    prt_stop();
+}
+
+
+static void
+ends(void **state)
+{
+    int       fds[20];
+    char      byte;
+    unsigned  i, round, port;
+
+    (void) state;
+
+    for (round = 0; round < 5; round++) {
+        start(ports);
+        port = wait_port(ports);
+
+        for (i = 0; i < 20; i++) {
+            fds[i] = dial(port);
+            assert_int_not_equal(fds[i], -1);
+
+            if (i % 4) {
+                assert_int_equal(write(fds[i], i % 4 == 1 ? "\x06"
+                                               : i % 4 == 2 ? "\x01" : "\x09",
+                                       1),
+                                 1);
+            }
+        }
+
+        prt_stop();
+
+        for (i = 0; i < 20; i++) {
+            while (read(fds[i], &byte, 1) > 0) { /* void */ }
+            (void) close(fds[i]);
+        }
+
+        assert_int_equal(port_in(ports), 0);
+    }
+}
+
+
+/* Has none of its parent's, and may have one of its own. */
+
+static void
+child(void **state)
+{
+    int       status;
+    char      text[4096];
+    pid_t     pid;
+    unsigned  port;
+
+    (void) state;
+
+    start(ports);
+    port = wait_port(ports);
+
+    pid = fork();
+    assert_int_not_equal(pid, -1);
+
+    if (pid == 0) {
+
+        if (port_in(ports)) {
+            _exit(2);
+        }
+
+        start(ports);
+
+        if (ask(wait_port(ports), "\x04", 1, text) <= 0) {
+            _exit(3);
+        }
+
+        prt_stop();
+        _exit(port_in(ports) ? 4 : 0);
+    }
+
+    while (waitpid(pid, &status, 0) == -1) { /* void */ }
+
+    assert_int_equal(status, 0);
+    assert_int_equal(port_in(ports), port);
+    assert_true(ask(port, "\x04", 1, text) > 0);
+
+    prt_stop();
+}
+
+
+/* The usual directory; none at all; and one that is none. */
+
+static void
+directories(void **state)
+{
+    char        where[sizeof(dir) + 32], path[sizeof(dir) + 64];
+    FILE       *file;
+    prt_job_t  *job;
+
+    (void) state;
+
+    (void) unsetenv("GOPS_CONFIG_DIR");
+    (void) unsetenv("XDG_CONFIG_HOME");
+    (void) setenv("HOME", dir, 1);
+    (void) snprintf(where, sizeof(where), "%s/.config/gops", dir);
+
+    start(NULL);
+    assert_true(wait_port(where));
+    prt_stop();
+    assert_int_equal(port_in(where), 0);
+
+    (void) snprintf(where, sizeof(where), "%s/a/b", dir);
+    (void) setenv("GOPS_CONFIG_DIR", where, 1);
+
+    start(NULL);
+    assert_true(wait_port(where));
+    prt_stop();
+
+    start("");
+    assert_int_equal(port_in(where), 0);
+    prt_stop();
+
+    (void) snprintf(path, sizeof(path), "%s/file", dir);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    (void) fclose(file);
+
+    start(path);
+
+    job = wait_job();
+    assert_non_null(prt_job_notice(job));
+    assert_non_null(strstr(prt_job_notice(job), "no port file of the gops agent"));
+    prt_job_free(job);
+
+    prt_stop();
+}
+
+
+static int
+setup(void **state)
+{
+    (void) state;
+
+    if (mkdtemp(dir) == NULL) {
+        return -1;
+    }
+
+    (void) snprintf(ports, sizeof(ports), "%s/ports", dir);
+
+    return mkdir(ports, 0755);
+}
+
+
+static int
+teardown(void **state)
+{
+    char  command[256];
+
+    (void) state;
+
+    (void) snprintf(command, sizeof(command), "rm -rf %s", dir);
+
+    return system(command);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(answers),
+        cmocka_unit_test(storm),
+        cmocka_unit_test(ends),
+        cmocka_unit_test(child),
+        cmocka_unit_test(directories)
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
