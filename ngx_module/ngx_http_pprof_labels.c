@@ -159,9 +159,24 @@ ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
 {
     ngx_http_pprof_set_t  *set;
 
-    set = ngx_http_pprof_labels_last(r, phase);
+    if (r->upstream == NULL) {
+        set = ngx_http_pprof_labels_last(r, phase);
 
-    return set ? set->labels[phase] : ngx_http_pprof_labels_find(r, phase);
+        return set ? set->labels[phase] : ngx_http_pprof_labels_find(r, phase);
+    }
+
+    set = ngx_http_pprof_hot.sets[NGX_HTTP_PPROF_UPSTREAM];
+
+    if (set->loc_conf == r->loc_conf
+        && set->method == r->method
+        && set->uscf == r->upstream->upstream
+        && set->uscf
+        && set->labels[phase])
+    {
+        return set->labels[phase];
+    }
+
+    return ngx_http_pprof_labels_find(r, phase);
 }
 
 
