@@ -24,6 +24,7 @@
 #include "serve/prt_job.h"
 #include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
+#include "sources/prt_crash.h"
 #include "sources/prt_goroutine.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_pool.h"
@@ -41,6 +42,7 @@ static void *prt_service_main(void *data);
 static uint64_t prt_service_jobs(prt_job_t **jobs);
 static void prt_service_follow(void);
 static void prt_service_wake(void);
+static void prt_service_crashed(void);
 static void prt_service_ask(void);
 static void prt_service_gauges(void);
 static void prt_service_forked(void);
@@ -164,6 +166,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     }
 
     prt_notice_start();
+    prt_recorder_start();
+    prt_death_start();
 
     /* its stack is known by now */
 
@@ -177,6 +181,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     }
 
     prt_process.started = 1;
+
+    prt_crash_start(&region->head->crashes, prt_service_crashed);
 
     (void) pthread_once(&once, prt_service_once);
 
@@ -223,6 +229,8 @@ prt_stop(void)
     }
 
     prt_process.started = 0;
+
+    prt_crash_stop();
 
     if (prt_service_stop() != 0) {
 
@@ -355,6 +363,7 @@ prt_service_forked(void)
 
     prt_process.started = 0;
 
+    prt_crash_forked();
     prt_pool_stop();
 
     for (i = 0; i < prt_nprofiles; i++) {
@@ -407,11 +416,15 @@ prt_service_main(void *data)
         }
 
         deadline = prt_service_jobs(&jobs);
-        again = prt_stall_watch(prt_now());
 
-        if (again < deadline) {
-            deadline = again;
-        }
+        again = prt_stall_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
+
+        again = prt_recorder_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
+
+        again = prt_death_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
 
         /* objects that load later have to be found */
 
@@ -474,7 +487,9 @@ prt_service_jobs(prt_job_t **jobs)
 
         next = job->next;
 
-        if (atomic_load(&job->cancelled)) {
+        /* the recorder was told, whoever hears of it */
+
+        if (atomic_load(&job->cancelled) && job->kind != PRT_JOB_RECORDER) {
             prt_session_drop(job);
             continue;
         }
@@ -586,6 +601,23 @@ prt_service_wake(void)
 
         if (atomic_load(&entry->waiting)) {
             prt_futex_wake(&entry->wake);
+        }
+    }
+}
+
+
+/* This process is about to die: the others look.  Signal-safe. */
+
+static void
+prt_service_crashed(void)
+{
+    unsigned  i, n;
+
+    n = prt_region_slots(prt_process.region);
+
+    for (i = 0; i < n; i++) {
+        if (i != prt_process.slot) {
+            prt_futex_wake(&prt_process.region->head->entries[i].wake);
         }
     }
 }
