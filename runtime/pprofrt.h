@@ -56,6 +56,10 @@ extern "C" {
 #define PRT_BLOCK_RATE_MAX     1000000000
 #define PRT_BLOCK_OFF          INT64_MAX
 
+#define PRT_TRACE_MIN          (1024 * 1024)          /* bytes */
+#define PRT_TRACE_DEFAULT      (16 * 1024 * 1024)
+#define PRT_TRACE_MAX          (1024 * 1024 * 1024)
+
 #define PRT_RECORDER_MAX       1800000000000ull       /* ns */
 
 #define PRT_ERROR_LEN          256                    /* an error text, with NUL */
@@ -122,6 +126,12 @@ typedef struct {
      * 0: default; PRT_BLOCK_OFF: no such profiles, and no hooks for them.
      */
     uint64_t               block_rate;
+
+    /*
+     * Bytes that the process's trace is kept in, the latest part of it; touched
+     * while it is recorded only.  0: default.
+     */
+    size_t                 trace_buffer;
 
     /*
      * 1: the main program is an event loop.  Its own calls on sockets never
@@ -396,6 +406,85 @@ PRT_EXPORT void prt_wait_add(uint32_t stack, uint32_t labels, unsigned count,
     uint64_t delay);
 
 
+/*
+ * trace: what happens, in its order, while somebody records it: a window of the
+ * profile "trace", or a recorder.  At other times these cost one look at a
+ * variable.  Names and texts are kept for good, so there must be a bounded number
+ * of them.  Any thread; signal-safe; all keep errno.
+ */
+
+/* Not 0 while it is recorded. */
+PRT_EXPORT extern int prt_tracing;
+
+/*
+ * A task is what has a begin and an end, on whichever threads; "parent": 0, or
+ * another one.  Its number is 0 while nothing is recorded, which all the others
+ * take as well.
+ */
+PRT_EXPORT uint64_t prt_trace_task(uint64_t parent, const char *name,
+    size_t len);
+PRT_EXPORT void prt_trace_task_end(uint64_t task);
+
+/*
+ * A region is a part of the work on a task (0: on none), or what the calling
+ * thread does; they nest.  Names of its begin and its end are the same.
+ */
+PRT_EXPORT void prt_trace_region(uint64_t task, const char *name,
+    size_t len);
+PRT_EXPORT void prt_trace_region_end(uint64_t task, const char *name,
+    size_t len);
+
+/* A message: its kind, and a text, both of a bounded number. */
+PRT_EXPORT void prt_trace_log(uint64_t task, const char *key, size_t key_len,
+    const char *text, size_t len);
+
+
+/*
+ * The same of the control thread's event loop, as it works on goroutines: "g" is
+ * a number of up to 48 bits that no other one has at the same time.  To be called
+ * while prt_tracing only, with times of prt_loop_event() and its like, or of
+ * prt_trace_now().  Control thread only.
+ */
+
+#define PRT_TRACE_NEW          0x01       /* it begins to exist */
+
+#define PRT_TRACE_NETWORK      0          /* classes of states */
+#define PRT_TRACE_SYNC         1
+#define PRT_TRACE_SLEEP        2
+#define PRT_TRACE_OTHER        3
+
+PRT_EXPORT uint64_t prt_trace_now(void);
+
+/* Whether recording has been switched since the last call, and to what. */
+PRT_EXPORT int prt_trace_switched(int *on);
+
+/* A state to wait in; the number is 0 if there is no room. */
+PRT_EXPORT unsigned prt_trace_state(uint64_t name, unsigned kind);
+
+PRT_EXPORT void prt_trace_woken(uint64_t time);
+PRT_EXPORT void prt_trace_wait(uint64_t time);
+
+/* It goes on, instead of another one; "root" is a prt_frame() that tells its kind. */
+PRT_EXPORT void prt_trace_run(uint64_t time, uint64_t g, unsigned flags,
+    uint64_t root);
+
+/* The one that runs works for the task of that one. */
+PRT_EXPORT void prt_trace_owner(uint64_t time, uint64_t g);
+
+/* What it waits for when the event is over. */
+PRT_EXPORT void prt_trace_block(uint64_t time, uint64_t g, unsigned state,
+    uint32_t labels);
+
+/* It is over. */
+PRT_EXPORT void prt_trace_end(uint64_t time, uint64_t g);
+
+/* Its task begins, comes to another phase, and is done. */
+PRT_EXPORT void prt_trace_begin(uint64_t time, uint64_t g);
+PRT_EXPORT void prt_trace_phase(uint64_t time, uint64_t g, uint32_t labels);
+PRT_EXPORT void prt_trace_done(uint64_t time, uint64_t g, unsigned status,
+    uint64_t bytes);
+
+
 /* profiles */
 
 #define PRT_PROFILE_WINDOW     0x01       /* only exists over a window: "profile" */
@@ -404,6 +493,7 @@ PRT_EXPORT void prt_wait_add(uint32_t stack, uint32_t labels, unsigned count,
 #define PRT_PROFILE_MEMORY     0x08       /* of memory: gc= has a meaning */
 #define PRT_PROFILE_BLOCK      0x10       /* of delays, sampled by pprof_block_rate */
 #define PRT_PROFILE_NOW        0x40       /* what there is at this moment; debug=2 lists it */
+#define PRT_PROFILE_TRACE      0x80       /* no profile: Go's execution trace */
 
 
 typedef struct {
@@ -443,6 +533,7 @@ typedef struct {
     pid_t                  pid;           /* PRT_ANY: all */
     int                    debug;         /* 0: profile.proto, gzipped; 1, 2: text */
     int                    trim;          /* the processes give free memory back first */
+    uint64_t               events;        /* of a trace, at most; 0: a million or so */
 } prt_profile_request_t;
 
 

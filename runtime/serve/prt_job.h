@@ -75,6 +75,7 @@ struct prt_job_s {
     uint64_t               sync;           /* that all are to follow */
     uint64_t               dump;           /* that all are to make; 0: none */
     int                    window;         /* in the region; -1: none */
+    uint64_t               from, to;       /* of a trace; ns of prt_now() */
     prt_snapshot_t        *start;
     prt_merge_t           *merge;          /* to be encoded */
 

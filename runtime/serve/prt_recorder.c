@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encode/prt_gotrace.h"
 #include "platform/prt_futex.h"
 #include "serve/prt_file.h"
 #include "serve/prt_job.h"
@@ -43,7 +44,8 @@ static void prt_recorder_begin(prt_job_t *job, uint64_t now);
 static void prt_recorder_push(prt_recorder_event_t event, uint64_t state);
 static void prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols,
     prt_file_t *file);
-static void prt_recorder_failed(prt_job_t *job, const prt_file_t *file);
+static int prt_recorder_sink(void *data, const void *bytes, size_t size);
+static void prt_recorder_failed(prt_job_t *job, prt_file_t *file);
 static void prt_recorder_over(prt_job_t *job);
 static prt_file_kind_t prt_recorder_kind(unsigned command);
 static int prt_recorder_path(prt_file_kind_t kind, char path[PATH_MAX]);
@@ -103,8 +105,8 @@ prt_recorder_step(prt_job_t *job, uint64_t now)
 static uint64_t
 prt_recorder_new(prt_job_t *job, uint64_t now)
 {
-    pid_t             dead;
-    uint64_t          state;
+    pid_t            dead;
+    uint64_t         state;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
@@ -165,7 +167,7 @@ prt_recorder_new(prt_job_t *job, uint64_t now)
 static void
 prt_recorder_begin(prt_job_t *job, uint64_t now)
 {
-    uint64_t          state;
+    uint64_t         state;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
@@ -187,7 +189,7 @@ prt_recorder_begin(prt_job_t *job, uint64_t now)
 uint64_t
 prt_recorder_watch(uint64_t now)
 {
-    uint64_t          state, until;
+    uint64_t         state, until;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
@@ -222,7 +224,7 @@ prt_recorder_watch(uint64_t now)
 void
 prt_recorder_event(prt_recorder_event_t event)
 {
-    uint64_t          state, last;
+    uint64_t         state, last;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
@@ -297,7 +299,7 @@ prt_job_recorder(prt_recorder_command_t command, uint64_t duration, void *data)
 void
 prt_recorder_encode(prt_job_t *job, prt_symbols_t *symbols)
 {
-    prt_file_t       *file;
+    prt_file_t      *file;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
@@ -336,9 +338,11 @@ prt_recorder_encode(prt_job_t *job, prt_symbols_t *symbols)
 static void
 prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols, prt_file_t *file)
 {
-    char              path[PATH_MAX];
-    prt_file_kind_t   kind;
-    prt_recorder_t  *recorder;
+    char                  path[PATH_MAX];
+    prt_file_kind_t       kind;
+    prt_recorder_t       *recorder;
+    prt_gotrace_window_t  window;
+    prt_gotrace_result_t  result;
 
     recorder = prt_recorder_shared();
     kind = prt_recorder_kind(job->command);
@@ -353,14 +357,17 @@ prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols, prt_file_t *file)
         return;
     }
 
-    /* TODO dump */
-    (void) symbols;
-    if (prt_file_write(file, "x", 1) != 0) {
-        prt_recorder_failed(job, file);
-        return;
-    }
+    memset(&window, 0, sizeof(prt_gotrace_window_t));
 
-    if (prt_file_commit(file) != 0) {
+    window.from = atomic_load(&recorder->start);
+    window.target = job->target;
+
+    if (prt_gotrace_dump(prt_process.region, &window, symbols,
+                         prt_recorder_sink, file, &result, job->error,
+                         &prt_process.stopping)
+        != 0
+        || prt_file_commit(file) != 0)
+    {
         prt_recorder_failed(job, file);
         return;
     }
@@ -371,24 +378,38 @@ prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols, prt_file_t *file)
 }
 
 
+static int
+prt_recorder_sink(void *data, const void *bytes, size_t size)
+{
+    return prt_file_write(data, bytes, size);
+}
+
+
 /* The recording goes on; if its time is over, that is tried again. */
 
 static void
-prt_recorder_failed(prt_job_t *job, const prt_file_t *file)
+prt_recorder_failed(prt_job_t *job, prt_file_t *file)
 {
-    uint32_t          failures;
-    uint64_t          pause;
+    uint32_t         failures;
+    uint64_t         pause;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
 
-    (void) snprintf(job->error, sizeof(job->error),
-                    "cannot write the trace: %s failed (%d: %s)",
-                    prt_file_call(file->failed), file->error,
-                    strerror(file->error));
+    if (file->error) {
+        (void) snprintf(job->error, sizeof(job->error),
+                        "cannot write the trace: %s failed (%d: %s)",
+                        prt_file_call(file->failed), file->error,
+                        strerror(file->error));
 
-    atomic_store(&recorder->failed, file->failed);
-    atomic_store(&recorder->error, (uint32_t) file->error);
+        atomic_store(&recorder->failed, file->failed);
+        atomic_store(&recorder->error, (uint32_t) file->error);
+
+    } else if (job->error[0] == '\0') {
+        (void) snprintf(job->error, sizeof(job->error), "the process ends");
+    }
+
+    prt_file_abandon(file);
 
     if (job->command != PRT_RECORDER_END) {
         return;
@@ -453,9 +474,9 @@ prt_recorder_drop(prt_job_t *job)
 int
 prt_recorder_info(prt_recorder_info_t *info)
 {
-    int               error;
-    unsigned          i;
-    uint64_t          now, until;
+    int              error;
+    unsigned         i;
+    uint64_t         now, until;
     prt_recorder_t  *recorder;
 
     memset(info, 0, sizeof(prt_recorder_info_t));
@@ -547,5 +568,5 @@ prt_recorder_sweep(pid_t pid)
 const char *
 prt_file_suffix(prt_file_kind_t kind)
 {
-    return prt_recorder_suffixes[kind];
+    return  prt_recorder_suffixes[kind];
 }

@@ -30,6 +30,7 @@
 #include "sources/prt_pool.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
+#include "sources/prt_trace.h"
 
 
 #define PRT_SERVICE_STACK   (512 * 1024)   /* bytes */
@@ -64,7 +65,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 {
     int                      slot;
     void                    *memory;
-    size_t                   size;
+    size_t                   size, ring;
     unsigned                 i, n;
     const prt_table_spec_t  *specs;
     static pthread_once_t    once = PTHREAD_ONCE_INIT;
@@ -118,7 +119,15 @@ prt_start(prt_region_t *region, const prt_options_t *options,
         goto failed;
     }
 
-    slot = prt_region_claim(region, size, options->worker, error);
+    ring = options->trace_buffer ? options->trace_buffer : PRT_TRACE_DEFAULT;
+
+    if (ring < PRT_TRACE_MIN || ring > PRT_TRACE_MAX) {
+        snprintf(error, PRT_ERROR_LEN, "the trace's buffer must be between %d "
+                 "and %d bytes", PRT_TRACE_MIN, PRT_TRACE_MAX);
+        goto failed;
+    }
+
+    slot = prt_region_claim(region, size, ring, options->worker, error);
     if (slot == -1) {
         goto failed;
     }
@@ -130,6 +139,11 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     specs = prt_profile_tables(&n);
 
     prt_slot_attach(&prt_slot, memory, size, specs, n);
+
+    /* never unmapped: a late signal may still write there */
+
+    prt_trace_set(prt_region_ring(region, prt_process.slot, &ring), ring,
+                  prt_service_ask);
 
     prt_objects_own(options->own);
 
@@ -645,6 +659,12 @@ prt_service_demand(unsigned profile)
     prt_window_t  *window;
 
     highest = 0;
+
+    if ((prt_profiles[profile].info.flags & PRT_PROFILE_TRACE)
+        && prt_recorder_running())
+    {
+        highest = 1;
+    }
 
     for (i = 0; i < PRT_WINDOWS_MAX; i++) {
         window = &prt_process.region->head->windows[i];

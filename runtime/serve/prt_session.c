@@ -123,6 +123,14 @@ prt_session_opening(prt_job_t *job, uint64_t now)
         return prt_session_state(job);
     }
 
+    if (job->request.profile->flags & PRT_PROFILE_TRACE) {
+        job->from = prt_now();
+        job->stage = PRT_STAGE_RUNNING;
+        job->deadline = job->from + job->request.window;
+
+        return prt_session_running(job, now);
+    }
+
     if (job->request.window == 0) {
         return prt_session_collect(job);
     }
@@ -183,6 +191,17 @@ static uint64_t
 prt_session_collect(prt_job_t *job)
 {
     prt_snapshot_t  *end;
+
+    /* the rings are read where they lie, by the encoder */
+
+    if (job->request.profile->flags & PRT_PROFILE_TRACE) {
+        job->to = prt_now();
+
+        prt_session_close(job);
+        prt_encoder_push(job);
+
+        return 0;
+    }
 
     end = prt_snapshot_take(prt_process.region, job->profile, &job->target,
                             job->start ? job->start->now : 0, job->sync);

@@ -49,6 +49,7 @@ typedef struct {
     _Atomic uint64_t     state;            /* generation << 32 | prt_slot_state_t */
     _Atomic uint64_t     birth;            /* start of the process, clock ticks since boot */
     _Atomic uint64_t     size;             /* bytes of the slot */
+    _Atomic uint64_t     ring;             /* bytes of its trace's ring; 0: none */
     _Atomic uint64_t     start;            /* prt_now() when it was published */
     _Atomic uint64_t     seen;             /* prt_now() when it last followed a sync */
     _Atomic uint64_t     synced;           /* the last sync that the process followed */
@@ -141,12 +142,13 @@ struct prt_region_s {
 
 
 /*
- * Takes a slot of "size" bytes for this process: one never used, or the one
+ * Takes a slot of "size" bytes for this process, and "ring" bytes beside it: one
+ * never used, or the one
  * whose process has been gone for the longest time; its memory is zeroed.  The slot is visible after
  * prt_region_publish().  Returns its number, or -1 with "error" filled.
  */
-int prt_region_claim(prt_region_t *region, size_t size, int worker,
-    char error[PRT_ERROR_LEN]);
+int prt_region_claim(prt_region_t *region, size_t size, size_t ring,
+    int worker, char error[PRT_ERROR_LEN]);
 void prt_region_publish(prt_region_t *region, unsigned slot);
 
 /* This process ends: the slot stays readable until it is needed. */
@@ -157,6 +159,15 @@ void prt_region_release(prt_region_t *region, unsigned slot);
  * memory.  Service thread only.
  */
 void *prt_region_map(prt_region_t *region, unsigned slot, size_t *size);
+
+/*
+ * A mapping of its own, of a slot or of its ring; NULL: nothing there, or no
+ * memory.  Any thread; to be unmapped by munmap().
+ */
+void *prt_region_view(const prt_region_t *region, unsigned slot,
+    size_t *size);
+void *prt_region_ring(const prt_region_t *region, unsigned slot,
+    size_t *size);
 
 unsigned prt_region_slots(const prt_region_t *region);
 
