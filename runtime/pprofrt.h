@@ -186,7 +186,7 @@ typedef struct {
 
     /*
      * Where the flight recorder writes, an absolute path; NULL: there is no
-     * recorder.  Has to stay where it is.
+     * recorder.
      */
     const char            *trace_path;
 
@@ -706,6 +706,7 @@ typedef struct {
     int                    worker;        /* -1: none */
     pid_t                  pid;
     int                    signo;
+    const char            *signal;        /* "SIGSEGV" */
     uint64_t               age;           /* ns since then */
     char                   where[512];    /* labels and functions, as far as known */
 } prt_death_info_t;

@@ -29,6 +29,7 @@ static int prt_death_slot(unsigned slot, uint64_t now);
 static void prt_death_tell(const prt_slot_t *slot, int worker, pid_t pid);
 static void prt_death_write(const prt_death_info_t *info, uint64_t time);
 static int prt_death_read(prt_death_t *death, prt_death_info_t *info);
+static const char *prt_death_signal(int signo);
 
 
 /* of the service thread: signals that were looked for, and when to look again */
@@ -184,7 +185,6 @@ prt_death_encode(prt_job_t *job, prt_symbols_t *symbols)
 {
     int                labels;
     char               worker[32];
-    const char        *name;
     prt_death_info_t  *death;
 
     death = &job->death;
@@ -200,12 +200,11 @@ prt_death_encode(prt_job_t *job, prt_symbols_t *symbols)
         (void) snprintf(worker, sizeof(worker), " (worker %d)", death->worker);
     }
 
-    name = sigabbrev_np(death->signo);
     labels = job->merge->report.samples[0].nlabels > 1;
 
     (void) snprintf(job->error, sizeof(job->error),
-                    "process %d%s died by SIG%s%s %s", (int) death->pid,
-                    worker, name ? name : "?", labels ? "," : ":",
+                    "process %d%s died by %s%s %s", (int) death->pid, worker,
+                    prt_death_signal(death->signo), labels ? "," : ":",
                     death->where);
 }
 
@@ -280,6 +279,7 @@ prt_death_read(prt_death_t *death, prt_death_info_t *info)
     info->worker = atomic_load(&death->worker);
     info->pid = atomic_load(&death->pid);
     info->signo = (int) atomic_load(&death->signo);
+    info->signal = prt_death_signal(info->signo);
     info->age = prt_now() - atomic_load(&death->time);
 
     for (i = 0; i < PRT_DEATH_TEXT; i++) {
@@ -290,4 +290,30 @@ prt_death_read(prt_death_t *death, prt_death_info_t *info)
     info->where[PRT_DEATH_TEXT - 1] = '\0';
 
     return atomic_load(&death->version) == version;
+}
+
+
+static const char *
+prt_death_signal(int signo)
+{
+    switch (signo) {
+
+    case SIGSEGV:
+        return "SIGSEGV";
+
+    case SIGBUS:
+        return "SIGBUS";
+
+    case SIGILL:
+        return "SIGILL";
+
+    case SIGFPE:
+        return "SIGFPE";
+
+    case SIGABRT:
+        return "SIGABRT";
+
+    default:
+        return "an unknown signal";
+    }
 }

@@ -228,6 +228,7 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
     prt_report_t  *report;
 
     if (job->kind == PRT_JOB_RECORDER) {
+        prt_encoder_current(NULL);
         prt_recorder_encode(job, symbols);
         return;
     }

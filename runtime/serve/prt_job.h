@@ -170,8 +170,8 @@ int prt_session_synced(prt_job_t *job);
 
 /* flight recorder: prt_recorder.c */
 
-/* Before the threads start. */
-void prt_recorder_start(void);
+/* Before the threads start: where it writes, NULL: nowhere. */
+void prt_recorder_start(const char *path);
 
 /* As prt_session_step(), of jobs of this kind. */
 uint64_t prt_recorder_step(prt_job_t *job, uint64_t now);

@@ -56,13 +56,23 @@ static prt_recorder_t *prt_recorder_shared(void);
 static const char *const  prt_recorder_suffixes[] = { "", ".crash", ".stall" };
 
 /* a job of our own for the end is under way */
-static atomic_int  prt_recorder_ending;
+static atomic_int         prt_recorder_ending;
+
+static char               prt_recorder_name[PATH_MAX];   /* "": none */
 
 
 void
-prt_recorder_start(void)
+prt_recorder_start(const char *path)
 {
+    size_t  len;
+
     atomic_store(&prt_recorder_ending, 0);
+
+    len = path ? strlen(path) : 0;
+    len = len < PATH_MAX ? len : 0;
+
+    memcpy(prt_recorder_name, path ? path : "", len);
+    prt_recorder_name[len] = '\0';
 }
 
 
@@ -538,11 +548,11 @@ prt_recorder_path(prt_file_kind_t kind, char path[PATH_MAX])
 {
     int  n;
 
-    if (prt_process.options.trace_path == NULL) {
+    if (prt_recorder_name[0] == '\0') {
         return -1;
     }
 
-    n = snprintf(path, PATH_MAX, "%s%s", prt_process.options.trace_path,
+    n = snprintf(path, PATH_MAX, "%s%s", prt_recorder_name,
                  prt_file_suffix(kind));
 
     return n < PATH_MAX ? 0 : -1;

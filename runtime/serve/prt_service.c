@@ -180,7 +180,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     }
 
     prt_notice_start();
-    prt_recorder_start();
+    prt_recorder_start(options->trace_path);
     prt_death_start();
 
     /* its stack is known by now */
