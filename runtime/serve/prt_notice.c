@@ -40,6 +40,10 @@ prt_notice_stall(const prt_stall_notice_t *stall)
         prt_recorder_event(PRT_RECORDER_STALL);
     }
 
+    if (stall->told) {
+        return;
+    }
+
     if (stall->state == PRT_STALL_BEGUN
         && atomic_exchange(&prt_notice_begun, 1))
     {
