@@ -24,6 +24,9 @@
 #define NGX_HTTP_PPROF_MAX_DURATION_MAX      86400000
 
 
+/* of connections, one in so many */
+#define NGX_HTTP_PPROF_SAMPLE_MAX            1000000
+
 #define NGX_HTTP_PPROF_STALL_OFF             NGX_MAX_INT_T_VALUE
 
 
@@ -85,6 +88,11 @@ static ngx_http_pprof_range_t  ngx_http_pprof_stall_threshold_range = {
 static ngx_http_pprof_range_t  ngx_http_pprof_block_rate_range = {
     NGX_HTTP_PPROF_NSEC, PRT_BLOCK_RATE_MIN, PRT_BLOCK_RATE_MAX,
     "1ns to 1s, with a unit (ns, us, ms, s), or \"off\"", PRT_BLOCK_OFF
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_trace_sample_range = {
+    NGX_HTTP_PPROF_NUMBER, 1, NGX_HTTP_PPROF_SAMPLE_MAX, "1 to 1000000", 0
 };
 
 
@@ -165,6 +173,13 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       offsetof(ngx_http_pprof_main_conf_t, block_rate),
       &ngx_http_pprof_block_rate_range },
 
+    { ngx_string("pprof_trace_sample"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, trace_sample),
+      &ngx_http_pprof_trace_sample_range },
+
     { ngx_string("pprof_debug_path"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_pprof_debug_path,
@@ -237,6 +252,7 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->stall_threshold = NGX_CONF_UNSET_MSEC;
     pmcf->block_rate = NGX_CONF_UNSET_UINT;
     pmcf->max_duration = NGX_CONF_UNSET_MSEC;
+    pmcf->trace_sample = NGX_CONF_UNSET_UINT;
 
     return pmcf;
 }
@@ -255,6 +271,7 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(pmcf->stall_threshold,
                              PRT_STALL_DEFAULT / 1000000);
     ngx_conf_init_uint_value(pmcf->block_rate, PRT_BLOCK_RATE_DEFAULT);
+    ngx_conf_init_uint_value(pmcf->trace_sample, 1);
     ngx_conf_init_msec_value(pmcf->max_duration,
                              NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
 

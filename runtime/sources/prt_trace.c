@@ -297,6 +297,13 @@ prt_trace_wait(uint64_t time)
 
 
 void
+prt_trace_off(uint64_t time)
+{
+    prt_ring_add(&prt_trace_cursor, PRT_TRACE_OFF, time, 0, 0);
+}
+
+
+void
 prt_trace_run(uint64_t time, uint64_t g, unsigned flags, uint64_t root)
 {
     prt_ring_add(&prt_trace_cursor, PRT_TRACE_RUN, time,

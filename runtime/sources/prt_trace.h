@@ -32,8 +32,10 @@ typedef enum {
     /* the control thread's loop */
     PRT_TRACE_WOKEN,                       /* it came back from its wait */
     PRT_TRACE_WAIT,                        /* it is about to wait */
+    PRT_TRACE_OFF,                         /* recording ends here */
     PRT_TRACE_RUN,                         /* key: goroutine, which goes on; detail:
-                                              PRT_TRACE_NEW; value: its root, a string */
+                                              PRT_TRACE_NEW, PRT_TRACE_READY;
+                                              value: its root, a string */
     PRT_TRACE_OWNER,                       /* key: whose task that goroutine works for */
     PRT_TRACE_BLOCK,                       /* key: goroutine; detail: state; value: labels */
     PRT_TRACE_END,                         /* key: goroutine, which is over */
