@@ -70,11 +70,10 @@ extern prt_ring_t  prt_trace_ring;
  */
 void prt_trace_set(void *memory, size_t size, void (*ask)(void));
 
-/* A call blocked from "start" on for so long, in ticks.  Signal-safe. */
-void prt_trace_call(uint64_t start, uint64_t ticks, const uint64_t *frames,
-    unsigned n);
+/* A call that blocked for so long, in ticks, is over.  Signal-safe. */
+void prt_trace_call(uint64_t ticks, const uint64_t *frames, unsigned n);
 
-/* A CPU sample, with its stack in the transient ones.  Signal-safe. */
+/* A CPU sample.  Signal-safe. */
 void prt_trace_sample(const uint64_t *frames, unsigned n, uint64_t weight);
 
 
