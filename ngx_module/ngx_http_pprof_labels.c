@@ -42,8 +42,6 @@ typedef struct {
 } ngx_http_pprof_set_t;
 
 
-static void ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now);
-static ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
 static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
     ngx_uint_t phase);
 static uint32_t ngx_http_pprof_labels_make(ngx_http_request_t *r,
@@ -72,6 +70,9 @@ static ngx_int_t ngx_http_pprof_precontent(ngx_http_request_t *r,
 static ngx_int_t ngx_http_pprof_content(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph);
 static ngx_int_t ngx_http_pprof_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_traced(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_traced_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -332,7 +333,7 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 }
 
 
-static void
+void
 ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
 {
     ngx_http_request_t  *r;
@@ -357,7 +358,7 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
  * log's current request is not asked: it can be one that was freed.
  */
 
-static ngx_http_request_t *
+ngx_http_request_t *
 ngx_http_pprof_labels_request(ngx_event_t *ev)
 {
     ngx_connection_t    *c;
@@ -755,4 +756,72 @@ ngx_http_pprof_labels_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ngx_http_pprof_wait_see(r);
 
     return ngx_http_next_body_filter(r, in);
+}
+
+
+/*
+ * While a trace is recorded other functions stand in the places of ours: it
+ * costs nothing else at other times.
+ */
+
+void
+ngx_http_pprof_labels_trace(ngx_uint_t on)
+{
+    ngx_uint_t                  i;
+    ngx_array_t                *handlers;
+    ngx_http_handler_pt        *h;
+    ngx_http_phase_handler_t   *ph;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    for (i = 0; i < ngx_http_pprof_hot.nphases; i++) {
+        ph = &ngx_http_pprof_hot.engine[i];
+
+        if (on && ph->checker
+                  == ngx_http_pprof_enter[ngx_http_pprof_hot.phases[i]])
+        {
+            ph->checker = ngx_http_pprof_traced;
+
+        } else if (!on && ph->checker == ngx_http_pprof_traced) {
+            ph->checker = ngx_http_pprof_enter[ngx_http_pprof_hot.phases[i]];
+        }
+    }
+
+    cmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_core_module);
+
+    handlers = &cmcf->phases[NGX_HTTP_LOG_PHASE].handlers;
+    h = handlers->elts;
+
+    for (i = 0; i < handlers->nelts; i++) {
+
+        if (on && h[i] == ngx_http_pprof_log_handler) {
+            h[i] = ngx_http_pprof_traced_log_handler;
+
+        } else if (!on && h[i] == ngx_http_pprof_traced_log_handler) {
+            h[i] = ngx_http_pprof_log_handler;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_pprof_traced(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    ngx_uint_t  phase;
+
+    phase = ngx_http_pprof_hot.phases[ph - ngx_http_pprof_hot.engine];
+
+    ngx_http_pprof_trace_phase(r, ngx_http_pprof_labels_in(r, phase));
+
+    return ngx_http_pprof_enter[phase](r, ph);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_traced_log_handler(ngx_http_request_t *r)
+{
+    ngx_http_pprof_trace_done(r,
+                              ngx_http_pprof_labels_in(r, NGX_HTTP_LOG_PHASE));
+
+    return ngx_http_pprof_log_handler(r);
 }

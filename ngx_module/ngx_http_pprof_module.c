@@ -24,6 +24,9 @@
 #define NGX_HTTP_PPROF_MAX_DURATION_MAX      86400000
 
 
+/* of connections, one in so many */
+#define NGX_HTTP_PPROF_SAMPLE_MAX            1000000
+
 #define NGX_HTTP_PPROF_STALL_OFF             NGX_MAX_INT_T_VALUE
 #define NGX_HTTP_PPROF_TRACE_STALL_OFF       NGX_MAX_INT_T_VALUE
 
@@ -97,6 +100,11 @@ static ngx_http_pprof_range_t  ngx_http_pprof_trace_buffer_range = {
 static ngx_http_pprof_range_t  ngx_http_pprof_trace_stall_range = {
     NGX_HTTP_PPROF_TIME, PRT_STALL_MIN / 1000000, PRT_STALL_MAX / 1000000,
     "1ms to 1h, or \"off\"", NGX_HTTP_PPROF_TRACE_STALL_OFF
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_trace_sample_range = {
+    NGX_HTTP_PPROF_NUMBER, 1, NGX_HTTP_PPROF_SAMPLE_MAX, "1 to 1000000", 0
 };
 
 
@@ -177,6 +185,13 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, block_rate),
       &ngx_http_pprof_block_rate_range },
+
+    { ngx_string("pprof_trace_sample"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, trace_sample),
+      &ngx_http_pprof_trace_sample_range },
 
     { ngx_string("pprof_debug_path"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
@@ -288,6 +303,7 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->trace_buffer = NGX_CONF_UNSET_SIZE;
     pmcf->trace_on_crash = NGX_CONF_UNSET;
     pmcf->trace_on_stall = NGX_CONF_UNSET_MSEC;
+    pmcf->trace_sample = NGX_CONF_UNSET_UINT;
 
     return pmcf;
 }
@@ -306,6 +322,7 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(pmcf->stall_threshold,
                              PRT_STALL_DEFAULT / 1000000);
     ngx_conf_init_uint_value(pmcf->block_rate, PRT_BLOCK_RATE_DEFAULT);
+    ngx_conf_init_uint_value(pmcf->trace_sample, 1);
     ngx_conf_init_msec_value(pmcf->max_duration,
                              NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
     ngx_conf_init_size_value(pmcf->trace_buffer, PRT_TRACE_DEFAULT);

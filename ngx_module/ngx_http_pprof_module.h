@@ -32,6 +32,7 @@ typedef struct {
     ngx_uint_t                  block_rate;       /* ns */
     ngx_str_t                   debug_path;   /* with its NUL */
     ngx_msec_t                  max_duration;
+    ngx_uint_t                  trace_sample;
 
     size_t                      trace_buffer;
     ngx_flag_t                  trace_on_crash;
@@ -117,6 +118,13 @@ ngx_http_handler_pt ngx_http_pprof_labels_handler(ngx_http_request_t *r);
 ngx_http_request_t *ngx_http_pprof_labels_upstream_request(
     ngx_connection_t *c);
 
+/* Where an event begins, for the trace: which calls it instead of the loop. */
+void ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now);
+ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
+
+/* Whether phases and the end of a request are told to the trace. */
+void ngx_http_pprof_labels_trace(ngx_uint_t on);
+
 /* The request's state tells how to know its upstream's events from now on. */
 void ngx_http_pprof_labels_learn(ngx_http_request_t *r);
 
@@ -141,6 +149,18 @@ void ngx_http_pprof_wait_start(void);
 void ngx_http_pprof_wait_over(uint64_t now);
 void ngx_http_pprof_wait_switch(ngx_http_request_t *r);
 void ngx_http_pprof_wait_log(ngx_http_request_t *r);
+
+/* Whether an event has worked on it before, and left it. */
+ngx_uint_t ngx_http_pprof_wait_known(ngx_http_request_t *r);
+
+/* whether the trace is recorded, and what it is told then */
+
+extern ngx_uint_t           ngx_http_pprof_tracing;
+
+void ngx_http_pprof_trace_switch(ngx_http_request_t *r, ngx_uint_t new);
+void ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now);
+void ngx_http_pprof_trace_phase(ngx_http_request_t *r, uint32_t labels);
+void ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels);
 
 #pragma GCC visibility pop
 
@@ -173,6 +193,11 @@ ngx_http_pprof_wait_see(ngx_http_request_t *r)
 
 ngx_int_t ngx_http_pprof_goroutines_init(ngx_cycle_t *cycle);
 void ngx_http_pprof_goroutines(void);
+
+
+/* trace: switches it on or off, if the runtime has been asked to */
+
+void ngx_http_pprof_trace(void);
 
 
 /* guard: which protection of other modules a location has */

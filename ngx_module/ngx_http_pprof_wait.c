@@ -213,12 +213,23 @@ ngx_http_pprof_wait_arrive(ngx_http_request_t *r)
 
     w = ngx_http_pprof_wait_get(r);
 
+    if (ngx_http_pprof_tracing) {
+        ngx_http_pprof_trace_switch(r, w == NULL);
+    }
+
     if (w) {
         ngx_http_pprof_wait_stop(w);
 
     } else {
         ngx_http_pprof_wait_header(r);
     }
+}
+
+
+ngx_uint_t
+ngx_http_pprof_wait_known(ngx_http_request_t *r)
+{
+    return ngx_http_pprof_wait_get(r) != NULL;
 }
 
 
@@ -369,6 +380,10 @@ ngx_http_pprof_wait_state(ngx_http_request_t *r, ngx_http_pprof_wait_t *w,
 {
     uint32_t                      labels;
     ngx_http_pprof_wait_stack_t  *stack;
+
+    if (ngx_http_pprof_tracing) {
+        ngx_http_pprof_trace_wait(r, now);
+    }
 
     /* a subrequest is over, a main request is when it is logged */
 

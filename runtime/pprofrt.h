@@ -447,6 +447,7 @@ PRT_EXPORT void prt_trace_log(uint64_t task, const char *key, size_t key_len,
  */
 
 #define PRT_TRACE_NEW          0x01       /* it begins to exist */
+#define PRT_TRACE_READY        0x02       /* by an event, which begins with it */
 
 #define PRT_TRACE_NETWORK      0          /* classes of states */
 #define PRT_TRACE_SYNC         1
@@ -464,7 +465,13 @@ PRT_EXPORT unsigned prt_trace_state(uint64_t name, unsigned kind);
 PRT_EXPORT void prt_trace_woken(uint64_t time);
 PRT_EXPORT void prt_trace_wait(uint64_t time);
 
-/* It goes on, instead of another one; "root" is a prt_frame() that tells its kind. */
+/* Nothing comes after it, until the next prt_trace_woken(). */
+PRT_EXPORT void prt_trace_off(uint64_t time);
+
+/*
+ * It goes on, instead of another one; "root" is a prt_frame() that tells its
+ * kind.  Number 0 is the loop itself, with what it does for nobody.
+ */
 PRT_EXPORT void prt_trace_run(uint64_t time, uint64_t g, unsigned flags,
     uint64_t root);
 

@@ -159,14 +159,13 @@ prt_trace_string(const char *text, size_t len)
 
 
 void
-prt_trace_call(uint64_t start, uint64_t ticks, const uint64_t *frames,
-    unsigned n)
+prt_trace_call(uint64_t ticks, const uint64_t *frames, unsigned n)
 {
     if (!prt_tracing) {
         return;
     }
 
-    prt_trace_put(PRT_TRACE_CALL, start + ticks, prt_ticks_ns(ticks),
+    prt_trace_put(PRT_TRACE_CALL, prt_ticks(), prt_ticks_ns(ticks),
                   prt_intern_put(&prt_slot.stacks, frames,
                                  (uint32_t) (n * sizeof(uint64_t))));
 }
@@ -293,6 +292,13 @@ void
 prt_trace_wait(uint64_t time)
 {
     prt_ring_add(&prt_trace_cursor, PRT_TRACE_WAIT, time, 0, 0);
+}
+
+
+void
+prt_trace_off(uint64_t time)
+{
+    prt_ring_add(&prt_trace_cursor, PRT_TRACE_OFF, time, 0, 0);
 }
 
 

@@ -32,8 +32,10 @@ typedef enum {
     /* the control thread's loop */
     PRT_TRACE_WOKEN,                       /* it came back from its wait */
     PRT_TRACE_WAIT,                        /* it is about to wait */
+    PRT_TRACE_OFF,                         /* recording ends here */
     PRT_TRACE_RUN,                         /* key: goroutine, which goes on; detail:
-                                              PRT_TRACE_NEW; value: its root, a string */
+                                              PRT_TRACE_NEW, PRT_TRACE_READY;
+                                              value: its root, a string */
     PRT_TRACE_OWNER,                       /* key: whose task that goroutine works for */
     PRT_TRACE_BLOCK,                       /* key: goroutine; detail: state; value: labels */
     PRT_TRACE_END,                         /* key: goroutine, which is over */
@@ -68,11 +70,10 @@ extern prt_ring_t  prt_trace_ring;
  */
 void prt_trace_set(void *memory, size_t size, void (*ask)(void));
 
-/* A call blocked from "start" on for so long, in ticks.  Signal-safe. */
-void prt_trace_call(uint64_t start, uint64_t ticks, const uint64_t *frames,
-    unsigned n);
+/* A call that blocked for so long, in ticks, is over.  Signal-safe. */
+void prt_trace_call(uint64_t ticks, const uint64_t *frames, unsigned n);
 
-/* A CPU sample, with its stack in the transient ones.  Signal-safe. */
+/* A CPU sample.  Signal-safe. */
 void prt_trace_sample(const uint64_t *frames, unsigned n, uint64_t weight);
 
 
