@@ -28,6 +28,32 @@ static ngx_int_t ngx_http_pprof_file_failed(ngx_http_request_t *r,
     ngx_err_t err);
 
 
+/* nginx makes it its workers' own, so it has to be one that we may have. */
+
+char *
+ngx_http_pprof_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    size_t      i;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    for (i = 0; i < value[1].len && value[1].data[i] == '/'; i++) {
+        /* void */
+    }
+
+    if (i == value[1].len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"%V\" directive, it must "
+                           "be the path of a directory for the profiler alone",
+                           &value[1], &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_path_slot(cf, cmd, conf);
+}
+
+
 char *
 ngx_http_pprof_trace_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {

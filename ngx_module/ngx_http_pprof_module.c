@@ -230,7 +230,7 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
 
     { ngx_string("pprof_dir"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_path_slot,
+      ngx_http_pprof_dir,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, dir),
       NULL },

@@ -234,6 +234,7 @@ ngx_int_t ngx_http_pprof_recorder_error(ngx_http_request_t *r,
 
 /* its file: where it lies, the directory, and sending it */
 
+char *ngx_http_pprof_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_pprof_trace_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 ngx_int_t ngx_http_pprof_file_init(ngx_conf_t *cf,
