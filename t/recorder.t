@@ -379,6 +379,67 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
 }
 
 
+# Workers are killed, at any moment, while files are being written, under load:
+# each file is whole, and somebody takes over.
+
+{
+    my $nginx = start_nginx(%config, workers => 2);
+    my @load = map { $nginx->load('/text', seconds => 60, connections => 2) }
+               1 .. 2;
+    my ($kills, $broken, %got) = (0, 0);
+    my $end = time + 10;
+
+    is(status($nginx, '/run?duration=30m'), 200, 'kills: run');
+
+    while (time < $end) {
+        my @asked = map { $nginx->background("$base/snapshot") } 1 .. 3;
+
+        sleep rand 0.05;
+        my ($victim) = $nginx->worker_pids;
+        $kills += kill KILL => $victim if $victim;
+
+        for my $asked (@asked) {
+            my $res = $asked->result(120);
+            $got{ $res->{status} || 'cut' }++;
+        }
+
+        wait_for { $nginx->worker_pids == 2 } 60;
+
+        my $file = file($nginx);
+        $broken += $file ne '' && substr($file, 0, 16) ne $header;
+    }
+
+    $_->stop(graceful => 0) for @load;
+
+    diag "$kills kills; " . join ', ', map { "$_: $got{$_}" } sort keys %got;
+
+    cmp_ok($kills, '>', 5, 'kills: enough of them');
+    is_deeply([ grep { !/^(200|cut|000)$/ } keys %got ], [],
+              'kills: an answer, or none');
+    is($broken, 0, 'kills: each file is whole');
+    ok(running($nginx), 'kills: it still runs');
+    is(status($nginx, '/snapshot'), 200, 'kills: and can be asked');
+    is_deeply([ leftover($nginx) ], [], 'kills: nothing is left over');
+    is(status($nginx, '/stop'), 200, 'kills: stop');
+
+    # Go's own tools have no complaint
+
+    SKIP: {
+        skip 'no go', 1 if !have('go') && !$ENV{CI};
+
+        my ($code, $out) = run_command([ 'sh', '-c', PprofTest::find('go')
+            . ' tool trace -d=parsed ' . dir($nginx) . '/trace.out | tail -1' ],
+            bound => 180);
+        like($out, qr/\A\S+ P=-1 G=-1 Sync Time=\d+[^\n]*\n\z/,
+             'kills: go tool trace reads it');
+    }
+
+    is($nginx->quit, 0, 'kills: quit');
+    is_deeply([ $nginx->alerts(qr/exited on signal 9/) ], [],
+              'kills: no other alerts');
+}
+
+
 # A single process.
 
 {
