@@ -228,14 +228,16 @@ my ($pid) = $nginx->worker_pids;
 my $load = $nginx->load('/static/big', seconds => 3);
 my $cpu = $nginx->background('/debug/pprof/profile?seconds=2&hz=250');
 
-($job, $path) = trace("seconds=1.5&pid=$pid", 'cpu');
+($job, $path) = trace('seconds=1.5', 'cpu');
+my ($one, $one_path) = trace("seconds=1.5&pid=$pid", 'one');
 saved($job, $path);
+saved($one, $one_path);
 $cpu->result;
 $load->stop;
 
-$t = Pprof::Trace->read($path);
+cmp_ok(Pprof::Trace->read($path)->{samples}, '>', 0, 'CPU samples');
 
-cmp_ok($t->{samples}, '>', 0, 'CPU samples');
+$t = Pprof::Trace->read($one_path);
 is(join(' ', grep { -d "/proc/$pid/task/$_" } keys %{ $t->{procs} }),
    join(' ', keys %{ $t->{procs} }), 'one worker only');
 
