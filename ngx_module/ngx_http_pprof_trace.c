@@ -67,6 +67,7 @@ static ngx_uint_t              ngx_http_pprof_trace_sample;
 static uint64_t                ngx_http_pprof_trace_turn;     /* of the loop, ticks */
 static uint64_t                ngx_http_pprof_trace_current;  /* goroutine */
 static ngx_http_request_t     *ngx_http_pprof_trace_last;     /* task that began */
+static ngx_uint_t              ngx_http_pprof_trace_named;    /* by a phase */
 static ngx_uint_t              ngx_http_pprof_trace_first;    /* no task has as yet */
 static uint32_t                ngx_http_pprof_trace_labels;   /* of the last phase */
 static unsigned                ngx_http_pprof_trace_states
@@ -403,6 +404,7 @@ ngx_http_pprof_trace_task(ngx_http_request_t *r, uint64_t now)
 
     ngx_http_pprof_trace_first = 0;
     ngx_http_pprof_trace_last = r;
+    ngx_http_pprof_trace_named = 0;
     ngx_http_pprof_trace_labels = 0;
 }
 
@@ -443,6 +445,7 @@ ngx_http_pprof_trace_phase(ngx_http_request_t *r, uint32_t labels)
     }
 
     ngx_http_pprof_trace_labels = labels;
+    ngx_http_pprof_trace_named |= ngx_http_pprof_trace_last == r;
 
     prt_trace_phase(prt_trace_now(), g, labels);
 }
@@ -451,8 +454,7 @@ ngx_http_pprof_trace_phase(ngx_http_request_t *r, uint32_t labels)
 void
 ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels)
 {
-    uint64_t    g, now;
-    ngx_uint_t  unseen;
+    uint64_t  g, now;
 
     /* a subrequest is over when its waits are looked at */
 
@@ -470,15 +472,13 @@ ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels)
 
     /* one that had an error before its first phase */
 
-    unseen = ngx_http_pprof_trace_last != r && !ngx_http_pprof_wait_known(r);
-
-    if (unseen) {
+    if (ngx_http_pprof_trace_last != r && !ngx_http_pprof_wait_known(r)) {
         ngx_http_pprof_trace_switch(r, 1);
     }
 
     now = prt_trace_now();
 
-    if (unseen) {
+    if (ngx_http_pprof_trace_last == r && !ngx_http_pprof_trace_named) {
         prt_trace_phase(now, g, labels);
     }
 

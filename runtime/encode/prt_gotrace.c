@@ -91,6 +91,7 @@ static uint64_t prt_gotrace_begins(const prt_gotrace_dump_t *dump,
 static void prt_gotrace_convert(const prt_gotrace_dump_t *dump,
     prt_gotrace_event_t *events, size_t n);
 static void prt_gotrace_sort(prt_gotrace_event_t *events, size_t n);
+static int prt_gotrace_event_cmp(const void *a, const void *b);
 static void prt_gotrace_split(const prt_gotrace_source_t *source,
     prt_gotrace_records_t *records, size_t nown, size_t n);
 static int prt_gotrace_tasks(prt_gotrace_process_t *process,
@@ -506,10 +507,12 @@ prt_gotrace_read(prt_gotrace_dump_t *dump, size_t i,
         last = first;
     }
 
-    n = (size_t) (last - first + source->claimed - side);
+    /* a call is two events */
+
+    n = (size_t) (last - first + 2 * (source->claimed - side));
 
     records->loop = malloc((n + 1) * sizeof(prt_gotrace_event_t));
-    records->others = malloc((size_t) (source->claimed - side + 1)
+    records->others = malloc((size_t) (2 * (source->claimed - side) + 1)
                              * sizeof(prt_gotrace_event_t));
 
     if (records->loop == NULL || records->others == NULL) {
@@ -564,6 +567,20 @@ prt_gotrace_others(prt_gotrace_dump_t *dump,
         if (events[i].time <= to) {
             events[k++] = events[i];
         }
+    }
+
+    found = k;
+
+    for (i = 0; i < found; i++) {
+
+        if (events[i].kind != PRT_TRACE_CALL) {
+            continue;
+        }
+
+        events[k] = events[i];
+        events[k].kind = PRT_TRACE_RETURN;
+        events[i].time -= events[i].key < events[i].time ? events[i].key : 0;
+        k++;
     }
 
     prt_gotrace_sort(events, k);
@@ -635,23 +652,30 @@ prt_gotrace_convert(const prt_gotrace_dump_t *dump,
 }
 
 
-/* They are nearly in order: several writers take their places at once. */
+/* Several writers take their places at once, and calls end later. */
 
 static void
 prt_gotrace_sort(prt_gotrace_event_t *events, size_t n)
 {
-    size_t               i, k;
-    prt_gotrace_event_t  event;
-
-    for (i = 1; i < n; i++) {
-        event = events[i];
-
-        for (k = i; k > 0 && events[k - 1].time > event.time; k--) {
-            events[k] = events[k - 1];
-        }
-
-        events[k] = event;
+    if (n) {
+        qsort(events, n, sizeof(prt_gotrace_event_t), prt_gotrace_event_cmp);
     }
+}
+
+
+/* At one time in the order of their kinds: the two parts of a message. */
+
+static int
+prt_gotrace_event_cmp(const void *a, const void *b)
+{
+    const prt_gotrace_event_t *x = a;
+    const prt_gotrace_event_t *y = b;
+
+    if (x->time != y->time) {
+        return x->time < y->time ? -1 : 1;
+    }
+
+    return (int) x->kind - (int) y->kind;
 }
 
 

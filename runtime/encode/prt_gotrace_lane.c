@@ -237,11 +237,33 @@ void
 prt_gotrace_end(prt_gotrace_lane_t *lane, uint64_t time, uint32_t n)
 {
     prt_gotrace_run(lane, time, n);
+    prt_gotrace_return(lane, time);
 
     prt_gofile_mark(lane->file, time, PRT_GO_DESTROY);
 
     prt_gotrace_g(lane, n)->state = PRT_GOTRACE_DEAD;
     lane->current = 0;
+}
+
+
+void
+prt_gotrace_call(prt_gotrace_lane_t *lane, uint64_t time, uint64_t stack)
+{
+    prt_gotrace_return(lane, time);
+
+    prt_gofile_add(lane->file, time, PRT_GO_SYSCALL_BEGIN, ++lane->p_seq,
+                   stack);
+    lane->calling = 1;
+}
+
+
+void
+prt_gotrace_return(prt_gotrace_lane_t *lane, uint64_t time)
+{
+    if (lane->calling) {
+        lane->calling = 0;
+        prt_gofile_mark(lane->file, time, PRT_GO_SYSCALL_END);
+    }
 }
 
 
@@ -254,6 +276,8 @@ prt_gotrace_block(prt_gotrace_lane_t *lane, uint64_t time)
     if (lane->current == 0) {
         return;
     }
+
+    prt_gotrace_return(lane, time);
 
     g = prt_gotrace_g(lane, lane->current);
     reason = prt_gotrace_reason(lane, g, &stack);

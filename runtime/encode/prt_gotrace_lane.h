@@ -127,6 +127,8 @@ typedef struct {
     const char             *root;          /* of its own goroutine */
     unsigned                known:1;       /* the processor's state was told */
     unsigned                running:1;     /* ... and it runs */
+    unsigned                calling:1;     /* what runs is in a call ... */
+    unsigned                alone:1;       /* ... which is all that it does */
 
     prt_buffer_t            gs;            /* prt_gotrace_g_t; the first is its own */
     prt_idmap_t             keys;          /* key + 1: index + 1 */
@@ -175,6 +177,11 @@ void prt_gotrace_create(prt_gotrace_lane_t *lane, uint64_t time, uint32_t g);
 void prt_gotrace_ready(prt_gotrace_lane_t *lane, uint64_t time, uint32_t g);
 void prt_gotrace_run(prt_gotrace_lane_t *lane, uint64_t time, uint32_t g);
 void prt_gotrace_end(prt_gotrace_lane_t *lane, uint64_t time, uint32_t g);
+
+/* The one that runs is in a call that blocks, and comes back. */
+void prt_gotrace_call(prt_gotrace_lane_t *lane, uint64_t time,
+    uint64_t stack);
+void prt_gotrace_return(prt_gotrace_lane_t *lane, uint64_t time);
 
 /* The one that runs waits for what its state says. */
 void prt_gotrace_block(prt_gotrace_lane_t *lane, uint64_t time);

@@ -214,7 +214,6 @@ prt_gotrace_event(prt_gotrace_loop_t *loop, size_t i)
 
     case PRT_TRACE_MEMORY:
         loop->memory = event->key;
-        prt_gotrace_memory(loop, event->time);
         break;
 
     default:
@@ -222,6 +221,8 @@ prt_gotrace_event(prt_gotrace_loop_t *loop, size_t i)
         prt_gotrace_any(&loop->lane, loop->events, loop->n, i);
         break;
     }
+
+    prt_gotrace_memory(loop, event->time);
 }
 
 
@@ -665,7 +666,7 @@ prt_gotrace_done(prt_gotrace_loop_t *loop, const prt_gotrace_event_t *event)
 static void
 prt_gotrace_memory(prt_gotrace_loop_t *loop, uint64_t time)
 {
-    if (loop->memory && loop->lane.running) {
+    if (loop->memory && loop->lane.running && !loop->lane.calling) {
         prt_gofile_add(loop->lane.file, time, PRT_GO_HEAP_ALLOC,
                        loop->memory);
         loop->memory = 0;

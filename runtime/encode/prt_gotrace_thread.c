@@ -17,8 +17,6 @@
 #define PRT_GOTRACE_APART  16
 
 
-static void prt_gotrace_call(prt_gotrace_lane_t *lane,
-    const prt_gotrace_event_t *event);
 static void prt_gotrace_task_begin(prt_gotrace_lane_t *lane,
     const prt_gotrace_event_t *event, const prt_gotrace_event_t *parent);
 static void prt_gotrace_region(prt_gotrace_lane_t *lane,
@@ -57,7 +55,7 @@ void
 prt_gotrace_any(prt_gotrace_lane_t *lane, const prt_gotrace_event_t *events,
     size_t n, size_t i)
 {
-    uint64_t                    time, task, begin;
+    uint64_t                    time, task;
     uint32_t                    own;
     prt_gofile_t               *file;
     const prt_gotrace_event_t  *event, *second;
@@ -84,8 +82,10 @@ prt_gotrace_any(prt_gotrace_lane_t *lane, const prt_gotrace_event_t *events,
     own = 0;
 
     if (lane->current == 0) {
-        begin = event->kind == PRT_TRACE_CALL && event->key < time
-                ? time - event->key : time;
+
+        if (event->kind == PRT_TRACE_RETURN) {
+            return;
+        }
 
         own = prt_gotrace_find(lane, 0);
 
@@ -93,13 +93,27 @@ prt_gotrace_any(prt_gotrace_lane_t *lane, const prt_gotrace_event_t *events,
             return;
         }
 
-        prt_gotrace_run(lane, begin, own);
+        prt_gotrace_run(lane, time, own);
     }
 
     switch (event->kind) {
 
     case PRT_TRACE_CALL:
-        prt_gotrace_call(lane, event);
+        prt_gotrace_call(lane, time,
+                         prt_gotrace_stack(lane->process, event->value,
+                                           lane->root));
+        lane->alone = own != 0;
+        own = 0;
+        break;
+
+    case PRT_TRACE_RETURN:
+        prt_gotrace_return(lane, time);
+
+        if (lane->alone) {
+            lane->alone = 0;
+            own = lane->current;
+        }
+
         break;
 
     case PRT_TRACE_BEGIN:
@@ -150,20 +164,6 @@ prt_gotrace_any(prt_gotrace_lane_t *lane, const prt_gotrace_event_t *events,
     if (own && prt_gotrace_g(lane, own)->nregions == 0) {
         prt_gotrace_block(lane, time);
     }
-}
-
-
-static void
-prt_gotrace_call(prt_gotrace_lane_t *lane, const prt_gotrace_event_t *event)
-{
-    uint64_t  begin;
-
-    begin = event->key < event->time ? event->time - event->key : 0;
-
-    prt_gofile_add(lane->file, begin, PRT_GO_SYSCALL_BEGIN, ++lane->p_seq,
-                   prt_gotrace_stack(lane->process, event->value,
-                                     lane->root));
-    prt_gofile_mark(lane->file, event->time, PRT_GO_SYSCALL_END);
 }
 
 

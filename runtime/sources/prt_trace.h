@@ -54,7 +54,9 @@ typedef enum {
     PRT_TRACE_ENTER,                       /* key: task; value: name of a region */
     PRT_TRACE_LEAVE,                       /* as before */
     PRT_TRACE_LOG,                         /* key: task; value: key */
-    PRT_TRACE_TEXT                         /* value: text of the log before */
+    PRT_TRACE_TEXT,                        /* value: text of the log before */
+
+    PRT_TRACE_RETURN                       /* of the transcoder: a CALL's end */
 } prt_trace_kind_t;
 
 
