@@ -186,6 +186,7 @@ prt_recorder_begin(prt_job_t *job, uint64_t now)
     atomic_store(&recorder->start, now);
     atomic_store(&recorder->until, now + job->duration);
     atomic_store(&recorder->again, 0);
+    atomic_store(&recorder->events, job->request.events);
     atomic_store(&recorder->failures, 0);
 
     atomic_store(&recorder->state,
@@ -283,7 +284,8 @@ prt_recorder_push(prt_recorder_event_t event, uint64_t state)
 
 
 prt_job_t *
-prt_job_recorder(prt_recorder_command_t command, uint64_t duration, void *data)
+prt_job_recorder(prt_recorder_command_t command, uint64_t duration,
+    uint64_t events, void *data)
 {
     prt_job_t  *job;
 
@@ -294,6 +296,7 @@ prt_job_recorder(prt_recorder_command_t command, uint64_t duration, void *data)
 
     job->command = command;
     job->duration = duration < PRT_RECORDER_MAX ? duration : PRT_RECORDER_MAX;
+    job->request.events = events;
 
     /* that which runs now is meant, none that is started until it is our turn */
 
@@ -371,6 +374,8 @@ prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols, prt_file_t *file)
 
     window.from = atomic_load(&recorder->start);
     window.target = job->target;
+    window.events = job->request.events ? job->request.events
+                                        : atomic_load(&recorder->events);
 
     if (prt_gotrace_dump(prt_process.region, &window, symbols,
                          prt_recorder_sink, file, &result, job->error,
@@ -384,6 +389,9 @@ prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols, prt_file_t *file)
 
     atomic_store(&recorder->error, 0);
     atomic_store(&recorder->files[kind].size, file->size);
+    atomic_store(&recorder->files[kind].events, result.events);
+    atomic_store(&recorder->files[kind].overwritten, result.overwritten);
+    atomic_store(&recorder->files[kind].left_out, result.left_out);
     atomic_store(&recorder->files[kind].time, prt_clock(CLOCK_REALTIME));
 }
 
@@ -520,6 +528,10 @@ prt_recorder_info(prt_recorder_info_t *info)
     for (i = 0; i < PRT_FILES; i++) {
         info->files[i].time = atomic_load(&recorder->files[i].time);
         info->files[i].size = atomic_load(&recorder->files[i].size);
+        info->files[i].events = atomic_load(&recorder->files[i].events);
+        info->files[i].overwritten =
+            atomic_load(&recorder->files[i].overwritten);
+        info->files[i].left_out = atomic_load(&recorder->files[i].left_out);
     }
 
     return 0;
