@@ -150,6 +150,7 @@ ngx_uint_t ngx_http_pprof_wait_known(ngx_http_request_t *r);
 extern ngx_uint_t           ngx_http_pprof_tracing;
 
 void ngx_http_pprof_trace_switch(ngx_http_request_t *r, ngx_uint_t new);
+void ngx_http_pprof_trace_left(ngx_http_request_t *r);
 void ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now);
 void ngx_http_pprof_trace_phase(ngx_http_request_t *r, uint32_t labels);
 void ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels);

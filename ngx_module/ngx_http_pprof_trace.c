@@ -496,6 +496,28 @@ ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels)
 }
 
 
+/*
+ * The event has left it for the first time.  If its task has not begun it has
+ * come to no phase: its header made no sense.
+ */
+
+void
+ngx_http_pprof_trace_left(ngx_http_request_t *r)
+{
+    uint64_t  g;
+
+    g = ngx_http_pprof_trace_g(r);
+
+    if (r != r->main || g == 0 || ngx_http_pprof_trace_last == r) {
+        return;
+    }
+
+    ngx_http_pprof_trace_switch(r, 1);
+
+    prt_trace_phase(prt_trace_now(), g, ngx_http_pprof_labels(r, NULL));
+}
+
+
 static ngx_uint_t
 ngx_http_pprof_trace_status(ngx_http_request_t *r)
 {

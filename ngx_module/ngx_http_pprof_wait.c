@@ -535,6 +535,10 @@ ngx_http_pprof_wait_make(ngx_http_request_t *r)
 
     ngx_http_set_ctx(r, w, ngx_http_pprof_wait_module);
 
+    if (ngx_http_pprof_tracing) {
+        ngx_http_pprof_trace_left(r);
+    }
+
     return w;
 }
 
