@@ -34,6 +34,14 @@ typedef struct {
     ngx_msec_t                  max_duration;
     ngx_uint_t                  trace_sample;
 
+    size_t                      trace_buffer;
+    ngx_flag_t                  trace_on_crash;
+    ngx_msec_t                  trace_on_stall;
+    ngx_path_t                 *dir;         /* NULL: none given, but this: */
+    ngx_str_t                   default_dir; /* with its NUL */
+    ngx_str_t                   trace_file;  /* as written */
+    ngx_str_t                   trace_path;  /* with its NUL */
+
     ngx_uint_t                  served;      /* number of locations that are */
     ngx_uint_t                  hidden;      /* and of those that are not */
 } ngx_http_pprof_main_conf_t;
@@ -214,7 +222,34 @@ ngx_int_t ngx_http_pprof_handler(ngx_http_request_t *r);
 u_char *ngx_http_pprof_root(ngx_http_request_t *r);
 
 
+/* flight recorder; "error" is JSON, and as ngx_http_pprof_error() */
+
+ngx_int_t ngx_http_pprof_recorder_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_run_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_stop_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_snapshot_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_file_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_error(ngx_http_request_t *r,
+    ngx_uint_t status, const char *fmt, ...);
+
+
+/* its file: where it lies, the directory, and sending it */
+
+char *ngx_http_pprof_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pprof_trace_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_pprof_file_init(ngx_conf_t *cf,
+    ngx_http_pprof_main_conf_t *pmcf);
+void ngx_http_pprof_file_make(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_pprof_file_send(ngx_http_request_t *r,
+    prt_file_kind_t kind);
+
+
 /* profile, symbol, index */
+
+/* A parameter, unescaped; NGX_DECLINED: none, or an empty one. */
+ngx_int_t ngx_http_pprof_arg(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
 
 ngx_int_t ngx_http_pprof_profile_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_symbol_handler(ngx_http_request_t *r);
@@ -233,6 +268,9 @@ typedef struct {
 
 void ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...);
 void ngx_http_pprof_zones(ngx_http_pprof_page_t *page);
+void ngx_http_pprof_index_recorder(ngx_http_pprof_page_t *page);
+void ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page);
+void ngx_http_pprof_index_age(ngx_http_pprof_page_t *page, uint64_t ns);
 
 
 /* answer */
@@ -245,6 +283,7 @@ typedef struct {
 extern ngx_http_pprof_type_t  ngx_http_pprof_text;
 extern ngx_http_pprof_type_t  ngx_http_pprof_html;
 extern ngx_http_pprof_type_t  ngx_http_pprof_binary;
+extern ngx_http_pprof_type_t  ngx_http_pprof_json;
 
 /*
  * A format of ngx_sprintf(), without newline.  The result is what a content
@@ -256,6 +295,13 @@ ngx_int_t ngx_http_pprof_error(ngx_http_request_t *r, ngx_uint_t status,
 /* Data lives as long as the request; to HEAD only the headers are sent. */
 ngx_int_t ngx_http_pprof_answer(ngx_http_request_t *r,
     ngx_http_pprof_type_t *type, const u_char *data, size_t size);
+ngx_int_t ngx_http_pprof_answer_status(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_http_pprof_type_t *type, const u_char *data,
+    size_t size);
+
+/* The headers, for who sends the body himself; size -1: not known. */
+ngx_int_t ngx_http_pprof_send_header(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_http_pprof_type_t *type, off_t size);
 
 /* The headers alone, where the length of the answer is not known. */
 ngx_int_t ngx_http_pprof_answer_head(ngx_http_request_t *r,

@@ -60,6 +60,8 @@ extern "C" {
 #define PRT_TRACE_DEFAULT      (16 * 1024 * 1024)
 #define PRT_TRACE_MAX          (1024 * 1024 * 1024)
 
+#define PRT_RECORDER_MAX       1800000000000ull       /* ns */
+
 #define PRT_ERROR_LEN          256                    /* an error text, with NUL */
 
 #define PRT_EXPORT             __attribute__((visibility("default")))
@@ -181,6 +183,20 @@ typedef struct {
      * prt_goroutines_wanted(); 0: it has no such thing.
      */
     int                    goroutines;
+
+    /*
+     * Where the flight recorder writes, an absolute path; NULL: there is no
+     * recorder.
+     */
+    const char            *trace_path;
+
+    /*
+     * While the recorder runs: 1: what it has is written when a process has
+     * died by a signal; and in ns, when an event was a stall that took so long;
+     * 0: never.  Once a minute at most.
+     */
+    int                    trace_on_crash;
+    uint64_t               trace_on_stall;
 } prt_options_t;
 
 
@@ -532,6 +548,7 @@ typedef enum {
     PRT_OK = 0,
     PRT_NOT_FOUND,                        /* no such worker or pid */
     PRT_BUSY,                             /* too many windows at once */
+    PRT_CONFLICT,                         /* the recorder runs already, or does not */
     PRT_FAILED                            /* see the text */
 } prt_status_t;
 
@@ -596,6 +613,20 @@ PRT_EXPORT prt_job_t *prt_job_symbol(uint64_t *addresses, size_t n,
  */
 PRT_EXPORT prt_job_t *prt_job_state(void *data);
 
+/*
+ * What the flight recorder is told to do.  Its file is written on a thread of the
+ * runtime's, and a job that was opened is done, whoever waits for it or not.  "duration",
+ * in ns, is of RUN: at most PRT_RECORDER_MAX.
+ */
+typedef enum {
+    PRT_RECORDER_RUN,                     /* starts it */
+    PRT_RECORDER_STOP,                    /* writes the file and stops it */
+    PRT_RECORDER_SNAPSHOT                 /* writes the file, and it goes on */
+} prt_recorder_command_t;
+
+PRT_EXPORT prt_job_t *prt_job_recorder(prt_recorder_command_t command,
+    uint64_t duration, void *data);
+
 /* Closes the window now: the answer so far comes as usual. */
 PRT_EXPORT void prt_job_end(prt_job_t *job);
 
@@ -633,6 +664,62 @@ PRT_EXPORT uint64_t prt_job_count(prt_job_t *job,
 
 /* Of a finished job; its answer goes with it. */
 PRT_EXPORT void prt_job_free(prt_job_t *job);
+
+
+/*
+ * flight recorder: all processes of the region record, those too that start
+ * while it runs.  When its time is over, any of them that lives writes the
+ * file; if that fails it goes on, and it is tried again.  Any thread.
+ */
+
+/* Each kind of file has its name: trace_path, and this at its end. */
+
+typedef enum {
+    PRT_FILE_TRACE,                       /* "" */
+    PRT_FILE_CRASH,                       /* ".crash" */
+    PRT_FILE_STALL,                       /* ".stall" */
+    PRT_FILES
+} prt_file_kind_t;
+
+PRT_EXPORT const char *prt_file_suffix(prt_file_kind_t kind);
+
+
+typedef struct {
+    int                    running;
+    uint64_t               elapsed;       /* ns since it was started; 0: not running */
+    uint64_t               remaining;     /* ns until its end ... */
+    unsigned               failures;      /* ... or until that is tried again */
+    char                   error[PRT_ERROR_LEN];  /* of the last writing; "": none */
+
+    struct {
+        uint64_t           time;          /* ns since 1970; 0: none was written */
+        uint64_t           size;          /* bytes */
+    } files[PRT_FILES];
+} prt_recorder_info_t;
+
+/* Returns 0, or -1 when the library does not run. */
+PRT_EXPORT int prt_recorder_info(prt_recorder_info_t *info);
+
+/*
+ * A duration of "len" bytes as Go writes it ("1m30s", "-1.5h", "0"), in ns.
+ * Returns 0, or -1 where Go's time.ParseDuration() would have an error.
+ */
+PRT_EXPORT int prt_duration(const char *text, size_t len, int64_t *ns);
+
+
+/* crashes: the processes that died by a signal, and where */
+
+typedef struct {
+    int                    worker;        /* -1: none */
+    pid_t                  pid;
+    int                    signo;
+    const char            *signal;        /* "SIGSEGV" */
+    uint64_t               age;           /* ns since then */
+    char                   where[512];    /* labels and functions, as far as known */
+} prt_death_info_t;
+
+/* The last "max" of them, the newest first; returns how many.  Any thread. */
+PRT_EXPORT unsigned prt_deaths(prt_death_info_t *deaths, unsigned max);
 
 
 #ifdef __cplusplus

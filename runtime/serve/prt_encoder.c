@@ -155,9 +155,11 @@ prt_encoder_main(void *data)
         for ( /* void */ ; job; job = next) {
             next = job->next;
 
-            if (atomic_load(&job->cancelled)
-                || atomic_load(&prt_encoder_stopping))
+            if (atomic_load(&prt_encoder_stopping)
+                || (atomic_load(&job->cancelled)
+                    && job->kind != PRT_JOB_RECORDER))
             {
+                prt_recorder_drop(job);
                 prt_job_free(job);
                 continue;
             }
@@ -224,6 +226,12 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
 {
     int            rc;
     prt_report_t  *report;
+
+    if (job->kind == PRT_JOB_RECORDER) {
+        prt_encoder_current(NULL);
+        prt_recorder_encode(job, symbols);
+        return;
+    }
 
     if (symbols == NULL && job->kind != PRT_JOB_NOTICE) {
         prt_encoder_current(NULL);

@@ -14,10 +14,6 @@
 #include "serve/prt_job.h"
 
 
-static prt_job_t *prt_job_open(prt_job_kind_t kind, void *data);
-static void prt_job_submit(prt_job_t *job);
-
-
 /* finished jobs that the control thread has taken but not yet been given */
 static prt_job_t  *prt_job_ready;
 
@@ -84,7 +80,7 @@ prt_job_state(void *data)
 }
 
 
-static prt_job_t *
+prt_job_t *
 prt_job_open(prt_job_kind_t kind, void *data)
 {
     prt_job_t  *job;
@@ -108,7 +104,7 @@ prt_job_open(prt_job_kind_t kind, void *data)
 }
 
 
-static void
+void
 prt_job_submit(prt_job_t *job)
 {
     prt_queue_push(&prt_process.submitted, job);

@@ -24,6 +24,7 @@
 #include "serve/prt_job.h"
 #include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
+#include "sources/prt_crash.h"
 #include "sources/prt_goroutine.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_pool.h"
@@ -42,6 +43,7 @@ static void *prt_service_main(void *data);
 static uint64_t prt_service_jobs(prt_job_t **jobs);
 static void prt_service_follow(void);
 static void prt_service_wake(void);
+static void prt_service_crashed(void);
 static void prt_service_ask(void);
 static void prt_service_gauges(void);
 static void prt_service_forked(void);
@@ -178,6 +180,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     }
 
     prt_notice_start();
+    prt_recorder_start(options->trace_path);
+    prt_death_start();
 
     /* its stack is known by now */
 
@@ -191,6 +195,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     }
 
     prt_process.started = 1;
+
+    prt_crash_start(&region->head->crashes, prt_service_crashed);
 
     (void) pthread_once(&once, prt_service_once);
 
@@ -237,6 +243,8 @@ prt_stop(void)
     }
 
     prt_process.started = 0;
+
+    prt_crash_stop();
 
     if (prt_service_stop() != 0) {
 
@@ -369,6 +377,7 @@ prt_service_forked(void)
 
     prt_process.started = 0;
 
+    prt_crash_forked();
     prt_pool_stop();
 
     for (i = 0; i < prt_nprofiles; i++) {
@@ -421,11 +430,15 @@ prt_service_main(void *data)
         }
 
         deadline = prt_service_jobs(&jobs);
-        again = prt_stall_watch(prt_now());
 
-        if (again < deadline) {
-            deadline = again;
-        }
+        again = prt_stall_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
+
+        again = prt_recorder_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
+
+        again = prt_death_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
 
         /* objects that load later have to be found */
 
@@ -488,7 +501,9 @@ prt_service_jobs(prt_job_t **jobs)
 
         next = job->next;
 
-        if (atomic_load(&job->cancelled)) {
+        /* the recorder was told, whoever hears of it */
+
+        if (atomic_load(&job->cancelled) && job->kind != PRT_JOB_RECORDER) {
             prt_session_drop(job);
             continue;
         }
@@ -605,6 +620,23 @@ prt_service_wake(void)
 }
 
 
+/* This process is about to die: the others look.  Signal-safe. */
+
+static void
+prt_service_crashed(void)
+{
+    unsigned  i, n;
+
+    n = prt_region_slots(prt_process.region);
+
+    for (i = 0; i < n; i++) {
+        if (i != prt_process.slot) {
+            prt_futex_wake(&prt_process.region->head->entries[i].wake);
+        }
+    }
+}
+
+
 /* The control thread has to look what is wanted of it. */
 
 static void
@@ -629,7 +661,7 @@ prt_service_demand(unsigned profile)
     highest = 0;
 
     if ((prt_profiles[profile].info.flags & PRT_PROFILE_TRACE)
-        && atomic_load(&prt_process.region->head->recording))
+        && prt_recorder_running())
     {
         highest = 1;
     }

@@ -31,9 +31,6 @@ static void prt_session_held(prt_worker_info_t *info,
     const prt_slot_head_t *head, const prt_slot_t *slot);
 static int prt_session_missing(prt_job_t *job);
 static int prt_session_taken(prt_job_t *job, const prt_snapshot_t *snapshot);
-static uint64_t prt_session_sync(prt_job_t *job, prt_stage_t stage,
-    uint64_t now);
-static int prt_session_synced(prt_job_t *job);
 static void prt_session_dump(prt_job_t *job);
 static int prt_session_dumped(prt_job_t *job);
 static int prt_session_slot(prt_job_t *job, unsigned i, prt_slot_t *slot);
@@ -47,6 +44,10 @@ static void prt_session_close(prt_job_t *job);
 uint64_t
 prt_session_step(prt_job_t *job, uint64_t now)
 {
+    if (job->kind == PRT_JOB_RECORDER) {
+        return prt_recorder_step(job, now);
+    }
+
     switch (job->stage) {
 
     case PRT_STAGE_NEW:
@@ -67,6 +68,7 @@ prt_session_step(prt_job_t *job, uint64_t now)
 void
 prt_session_drop(prt_job_t *job)
 {
+    prt_recorder_drop(job);
     prt_session_close(job);
     prt_job_free(job);
 }
@@ -526,7 +528,7 @@ prt_session_taken(prt_job_t *job, const prt_snapshot_t *snapshot)
 }
 
 
-static uint64_t
+uint64_t
 prt_session_sync(prt_job_t *job, prt_stage_t stage, uint64_t now)
 {
     job->stage = stage;
@@ -643,7 +645,7 @@ prt_session_slot(prt_job_t *job, unsigned i, prt_slot_t *slot)
 }
 
 
-static int
+int
 prt_session_synced(prt_job_t *job)
 {
     unsigned       i, n;

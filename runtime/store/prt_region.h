@@ -30,6 +30,9 @@
 #define PRT_SLOTS_MAX    1024              /* nginx has no more processes */
 #define PRT_WINDOWS_MAX  256
 
+#define PRT_DEATHS_MAX   8
+#define PRT_DEATH_TEXT   512               /* bytes, with the zero at its end */
+
 
 typedef enum {
     PRT_SLOT_FREE = 0,                     /* never used */
@@ -69,15 +72,59 @@ typedef struct {
 } prt_window_t;
 
 
+/*
+ * The flight recorder.  It belongs to no process: whoever has the claim does
+ * what is to be done.
+ */
+
+typedef struct {
+    _Atomic uint64_t     claim;            /* prt_claim.h */
+    _Atomic uint64_t     state;            /* number of the recording << 32 | it runs */
+
+    /* of this recording; written before "state", with the claim */
+    _Atomic uint64_t     start;            /* prt_now() */
+    _Atomic uint64_t     until;
+    _Atomic uint64_t     again;            /* its end was tried, and is then; 0: it was not */
+    _Atomic uint32_t     failures;         /* of its end */
+
+    /* of the last attempt to write; with the claim */
+    _Atomic uint32_t     error;            /* errno; 0: it was written */
+    _Atomic uint32_t     failed;           /* by which call: prt_file_call_t */
+
+    /* the last file of each kind: prt_recorder_file_t */
+    struct {
+        _Atomic uint64_t time;             /* ns since 1970; 0: none */
+        _Atomic uint64_t size;
+    } files[3];
+} prt_recorder_t;
+
+
+/* a process that died by a signal, and said where */
+
+typedef struct {
+    _Atomic uint32_t     version;          /* odd: it is being written; 0: nothing */
+    _Atomic int32_t      worker;
+    _Atomic int32_t      pid;
+    _Atomic uint32_t     signo;
+    _Atomic uint64_t     time;             /* prt_now() */
+    _Atomic char         where[PRT_DEATH_TEXT];
+} prt_death_t;
+
+
 typedef struct {
     _Atomic uint32_t     cycle;            /* the newest generation of workers */
     _Atomic uint32_t     nslots;           /* of the directory, in use */
     _Atomic uint64_t     sync;             /* number of the last sync asked for */
     _Atomic uint64_t     dump;             /* number of the last dump asked for */
     _Atomic uint64_t     trim;             /* times that memory was to be given back */
-    _Atomic uint64_t     recording;        /* not 0: all processes record their trace */
     prt_window_t         windows[PRT_WINDOWS_MAX];
     prt_entry_t          entries[PRT_SLOTS_MAX];
+
+    prt_recorder_t       recorder;
+
+    _Atomic uint64_t     crashes;          /* signals that were caught */
+    _Atomic uint32_t     ndeaths;          /* all so far */
+    prt_death_t          deaths[PRT_DEATHS_MAX];   /* the last ones */
 } prt_region_head_t;
 
 
