@@ -396,7 +396,7 @@ static void
 ngx_http_pprof_trace_task(ngx_http_request_t *r, uint64_t now)
 {
     if (now == 0) {
-        now = ngx_http_pprof_trace_first ? ngx_http_pprof_wait_begun
+        now = ngx_http_pprof_trace_first ? ngx_http_pprof_hot.begun
                                          : prt_trace_now();
     }
 
@@ -417,7 +417,7 @@ ngx_http_pprof_trace_task(ngx_http_request_t *r, uint64_t now)
 static void
 ngx_http_pprof_trace_see(ngx_http_request_t *r)
 {
-    if (ngx_http_pprof_wait_request == r) {
+    if (ngx_http_pprof_hot.request == r) {
         return;
     }
 
