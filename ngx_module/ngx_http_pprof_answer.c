@@ -26,15 +26,10 @@ typedef struct {
 
 static void ngx_http_pprof_set_type(ngx_http_request_t *r,
     ngx_http_pprof_type_t *type);
-static ngx_int_t ngx_http_pprof_header_filter(ngx_http_request_t *r);
 static ngx_str_t *ngx_http_pprof_status_text(ngx_uint_t status,
     ngx_http_pprof_loc_conf_t *plcf);
-static ngx_int_t ngx_http_pprof_body_filter(ngx_http_request_t *r,
-    ngx_chain_t *in);
 
 
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
-static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 ngx_http_pprof_type_t  ngx_http_pprof_text = {
@@ -93,17 +88,6 @@ static ngx_http_pprof_status_t  ngx_http_pprof_statuses[] = {
       ngx_string("refused by nginx before the profiler was asked: its error "
                  "log says why\n") }
 };
-
-
-void
-ngx_http_pprof_answer_init(void)
-{
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_pprof_header_filter;
-
-    ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_http_pprof_body_filter;
-}
 
 
 ngx_int_t
@@ -304,17 +288,17 @@ ngx_http_pprof_add_header(ngx_http_request_t *r, const char *key,
  * not in the access handler, where "satisfy any" may still let the request in.
  */
 
-static ngx_int_t
-ngx_http_pprof_header_filter(ngx_http_request_t *r)
+ngx_int_t
+ngx_http_pprof_answer_header(ngx_http_request_t *r)
 {
     ngx_http_pprof_ctx_t       *ctx;
     ngx_http_pprof_loc_conf_t  *plcf;
 
-    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
-
-    if (!plcf->served || r != r->main) {
-        return ngx_http_next_header_filter(r);
+    if (r != r->main) {
+        return NGX_OK;
     }
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
 
     ctx = ngx_http_pprof_get_ctx(r);
     if (ctx == NULL) {
@@ -329,7 +313,7 @@ ngx_http_pprof_header_filter(ngx_http_request_t *r)
     }
 
     if (r->headers_out.status < NGX_HTTP_BAD_REQUEST) {
-        return ngx_http_next_header_filter(r);
+        return NGX_OK;
     }
 
     if (ngx_http_pprof_add_header(r, "X-Go-Pprof", "1") != NGX_OK) {
@@ -359,7 +343,7 @@ ngx_http_pprof_header_filter(ngx_http_request_t *r)
         ngx_http_pprof_set_type(r, &ngx_http_pprof_text);
     }
 
-    return ngx_http_next_header_filter(r);
+    return NGX_OK;
 }
 
 
@@ -382,34 +366,38 @@ ngx_http_pprof_status_text(ngx_uint_t status, ngx_http_pprof_loc_conf_t *plcf)
 }
 
 
-static ngx_int_t
-ngx_http_pprof_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_int_t
+ngx_http_pprof_answer_body(ngx_http_request_t *r, ngx_chain_t **in)
 {
     ngx_buf_t             *b;
-    ngx_chain_t           *cl, out;
+    ngx_chain_t           *cl;
     ngx_http_pprof_ctx_t  *ctx;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_pprof_module);
 
-    if (ctx == NULL || ctx->text.len == 0 || in == NULL) {
-        return ngx_http_next_body_filter(r, in);
+    if (ctx == NULL || ctx->text.len == 0 || *in == NULL) {
+        return NGX_OK;
     }
 
     /* nginx's page counts as sent */
 
-    for (cl = in; cl; cl = cl->next) {
+    for (cl = *in; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
         cl->buf->file_pos = cl->buf->file_last;
     }
 
+    *in = NULL;
+
     if (ctx->replaced) {
-        return ngx_http_next_body_filter(r, NULL);
+        return NGX_OK;
     }
 
     ctx->replaced = 1;
 
     b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
         return NGX_ERROR;
     }
 
@@ -418,8 +406,10 @@ ngx_http_pprof_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     b->memory = 1;
     b->last_buf = 1;
 
-    out.buf = b;
-    out.next = NULL;
+    cl->buf = b;
+    cl->next = NULL;
 
-    return ngx_http_next_body_filter(r, &out);
+    *in = cl;
+
+    return NGX_OK;
 }

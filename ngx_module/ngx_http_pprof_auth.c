@@ -23,6 +23,8 @@ static ngx_int_t ngx_http_pprof_bearer_add(ngx_conf_t *cf,
     ngx_http_pprof_loc_conf_t *plcf, u_char *token, size_t len);
 static ngx_int_t ngx_http_pprof_bearer_parse(ngx_conf_t *cf,
     ngx_http_pprof_loc_conf_t *plcf, ngx_str_t *name, u_char *p, u_char *end);
+static ngx_int_t ngx_http_pprof_admit(ngx_http_request_t *r,
+    ngx_http_pprof_loc_conf_t *plcf) __attribute__((noinline));
 static void ngx_http_pprof_bearer_forget(ngx_conf_t *cf, ngx_str_t *token);
 static void ngx_http_pprof_bearer_wipe(u_char *p, u_char *last,
     ngx_str_t *token);
@@ -335,10 +337,6 @@ ngx_http_pprof_bearer_wipe(u_char *p, u_char *last, ngx_str_t *token)
 ngx_int_t
 ngx_http_pprof_access_handler(ngx_http_request_t *r)
 {
-    int                         differ;
-    u_char                     *digests, digest[NGX_HTTP_PPROF_DIGEST_LEN];
-    ngx_str_t                   token;
-    ngx_uint_t                  i, matched;
     ngx_http_pprof_loc_conf_t  *plcf;
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
@@ -346,6 +344,18 @@ ngx_http_pprof_access_handler(ngx_http_request_t *r)
     if (!plcf->served || plcf->digests == NULL) {
         return NGX_DECLINED;
     }
+
+    return ngx_http_pprof_admit(r, plcf);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_admit(ngx_http_request_t *r, ngx_http_pprof_loc_conf_t *plcf)
+{
+    int          differ;
+    u_char      *digests, digest[NGX_HTTP_PPROF_DIGEST_LEN];
+    ngx_str_t    token;
+    ngx_uint_t   i, matched;
 
     switch (ngx_http_pprof_presented(r, &token)) {
 

@@ -11,7 +11,9 @@
  * A set is made once and found again by the request's configuration.  All this
  * happens some ten times in every request and has to be cheap, so phases have no
  * handlers of ours: what the engine calls for the first handler of a phase is
- * replaced.
+ * replaced, by one function for all.  Between two requests the kernel's code has
+ * filled the caches: the cost is in how many lines of code and data all this
+ * touches.
  */
 
 
@@ -23,27 +25,39 @@
 #include <ngx_http_pprof_module.h>
 
 
-#define NGX_HTTP_PPROF_SETS          256        /* a power of two */
 #define NGX_HTTP_PPROF_LABELS        5          /* of a set, at most */
 #define NGX_HTTP_PPROF_TEXT_LEN      256        /* of a value that is put together */
 
-#define NGX_HTTP_PPROF_PHASES        (NGX_HTTP_LOG_PHASE + 1)
 
+/*
+ * Sets that differ in their phase only, and what tells them from others: a
+ * location's configuration is of one server.  Those of a location are a list.
+ */
 
-/* Sets that differ in their phase only, and what tells them from others. */
-
-typedef struct {
-    void                         **srv_conf;
+struct ngx_http_pprof_set_s {
     void                         **loc_conf;
     ngx_http_upstream_srv_conf_t  *uscf;        /* NULL: none */
-    ngx_uint_t                     method;
+    uint32_t                       method;
     uint32_t                       labels[NGX_HTTP_PPROF_PHASES];
+    ngx_http_pprof_set_t          *next;
     ngx_uint_t                     full;        /* there was no room for one */
-} ngx_http_pprof_set_t;
+};
+
+
+/* the last set of each kind */
+
+typedef enum {
+    NGX_HTTP_PPROF_SERVER = 0,                  /* no location yet */
+    NGX_HTTP_PPROF_LOCATION,
+    NGX_HTTP_PPROF_UPSTREAM,
+    NGX_HTTP_PPROF_KINDS
+} ngx_http_pprof_kind_t;
 
 
 static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
-    ngx_uint_t phase);
+    ngx_uint_t phase) __attribute__((noinline));
+static ngx_http_pprof_set_t *ngx_http_pprof_labels_set(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *uscf);
 static uint32_t ngx_http_pprof_labels_make(ngx_http_request_t *r,
     ngx_http_pprof_set_t *set, ngx_uint_t phase);
 static ngx_str_t *ngx_http_pprof_labels_method(ngx_uint_t method);
@@ -55,27 +69,15 @@ static ngx_http_upstream_srv_conf_t *ngx_http_pprof_labels_peer(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_labels_engine(ngx_cycle_t *cycle);
 
-static ngx_int_t ngx_http_pprof_post_read(ngx_http_request_t *r,
+static ngx_int_t ngx_http_pprof_enter(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph);
-static ngx_int_t ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph);
-static ngx_int_t ngx_http_pprof_rewrite(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph);
-static ngx_int_t ngx_http_pprof_preaccess(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph);
-static ngx_int_t ngx_http_pprof_access(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph);
-static ngx_int_t ngx_http_pprof_precontent(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph);
-static ngx_int_t ngx_http_pprof_content(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_enter_anew(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph) __attribute__((noinline));
+static void ngx_http_pprof_labels_meet(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_traced(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph);
 static ngx_int_t ngx_http_pprof_traced_log_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_labels_header_filter(ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_labels_body_filter(ngx_http_request_t *r,
-    ngx_chain_t *in);
 
 
 static ngx_str_t  ngx_http_pprof_phase_names[] = {
@@ -90,22 +92,6 @@ static ngx_str_t  ngx_http_pprof_phase_names[] = {
     ngx_string("precontent"),
     ngx_string("content"),
     ngx_string("log")
-};
-
-
-/* what the engine calls first in each of them */
-
-static ngx_http_phase_handler_pt  ngx_http_pprof_enter[] = {
-    ngx_http_pprof_post_read,
-    ngx_http_pprof_server_rewrite,
-    NULL,
-    ngx_http_pprof_rewrite,
-    NULL,
-    ngx_http_pprof_preaccess,
-    ngx_http_pprof_access,
-    NULL,
-    ngx_http_pprof_precontent,
-    ngx_http_pprof_content
 };
 
 
@@ -135,53 +121,58 @@ static ngx_http_upstream_srv_conf_t      ngx_http_pprof_variable = {
 };
 
 
-static ngx_http_pprof_set_t              ngx_http_pprof_sets
-                                             [NGX_HTTP_PPROF_SETS];
+static ngx_http_pprof_set_t              ngx_http_pprof_no_set;
 
-/* What each request needs, together: it has left the caches since the last one. */
-
-static struct {
-    ngx_http_pprof_set_t                *set;      /* the last */
-
-    /* of the engine's handlers: the phase of each, and each phase's checker */
-    u_char                              *phases;
-    ngx_uint_t                           nphases;
-    ngx_http_phase_handler_pt            checkers[NGX_HTTP_PPROF_PHASES];
-
-    /* handlers that take their connection's data for a request, once met */
-    ngx_event_handler_pt                 client;
-    ngx_event_handler_pt                 upstream;
-    ngx_log_handler_pt                   log_error;
-
-    ngx_uint_t                           on;
-
-    ngx_http_phase_handler_t            *engine;
-} ngx_http_pprof_hot __attribute__((aligned(64))) = {
-    .set = &ngx_http_pprof_sets[0]
+ngx_http_pprof_hot_t                     ngx_http_pprof_hot
+    __attribute__((aligned(64))) =
+{
+    .sets = { &ngx_http_pprof_no_set, &ngx_http_pprof_no_set,
+              &ngx_http_pprof_no_set }
 };
-
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
-static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 /*
- * Whether the set that was used last is the request's: nearly always, and then
+ * The set that was used last, if it is the request's: nearly always, and then
  * this is all that there is to do.
  */
+
+static inline ngx_http_pprof_set_t *
+ngx_http_pprof_labels_last(ngx_http_request_t *r, ngx_uint_t phase)
+{
+    ngx_http_pprof_set_t  *set;
+
+    set = ngx_http_pprof_hot.sets[phase > NGX_HTTP_FIND_CONFIG_PHASE];
+
+    if (set->loc_conf != r->loc_conf
+        || set->method != r->method
+        || set->labels[phase] == 0
+        || r->upstream)
+    {
+        return NULL;
+    }
+
+    return set;
+}
+
 
 static inline uint32_t
 ngx_http_pprof_labels_in(ngx_http_request_t *r, ngx_uint_t phase)
 {
     ngx_http_pprof_set_t  *set;
 
-    set = ngx_http_pprof_hot.set;
+    if (r->upstream == NULL) {
+        set = ngx_http_pprof_labels_last(r, phase);
+
+        return set ? set->labels[phase] : ngx_http_pprof_labels_find(r, phase);
+    }
+
+    set = ngx_http_pprof_hot.sets[NGX_HTTP_PPROF_UPSTREAM];
 
     if (set->loc_conf == r->loc_conf
-        && set->srv_conf == r->srv_conf
         && set->method == r->method
-        && set->uscf == NULL
-        && r->upstream == NULL
-        && set->labels[phase] != 0)
+        && set->uscf == r->upstream->upstream
+        && set->uscf
+        && set->labels[phase])
     {
         return set->labels[phase];
     }
@@ -227,12 +218,6 @@ ngx_http_pprof_labels_init(ngx_conf_t *cf)
     ngx_memmove(h + 1, h, (handlers->nelts - 1) * sizeof(*h));
     *h = ngx_http_pprof_log_handler;
 
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_pprof_labels_header_filter;
-
-    ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_http_pprof_labels_body_filter;
-
     return NGX_OK;
 }
 
@@ -240,9 +225,15 @@ ngx_http_pprof_labels_init(ngx_conf_t *cf)
 ngx_int_t
 ngx_http_pprof_labels_start(ngx_cycle_t *cycle)
 {
+    ngx_uint_t  i;
+
     /* what was kept belongs to another configuration */
 
-    ngx_memzero(ngx_http_pprof_sets, sizeof(ngx_http_pprof_sets));
+    for (i = 0; i < NGX_HTTP_PPROF_KINDS; i++) {
+        ngx_http_pprof_hot.sets[i] = &ngx_http_pprof_no_set;
+    }
+
+    ngx_http_pprof_hot.pool = cycle->pool;
 
     if (ngx_http_pprof_labels_engine(cycle) != NGX_OK) {
         return NGX_ERROR;
@@ -264,7 +255,7 @@ static ngx_int_t
 ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 {
     u_char                     *p;
-    ngx_uint_t                  i, n, counts[NGX_HTTP_LOG_PHASE];
+    ngx_uint_t                  i, n, lua, counts[NGX_HTTP_LOG_PHASE];
     ngx_http_phase_handler_t   *ph;
     ngx_http_core_main_conf_t  *cmcf;
 
@@ -307,19 +298,31 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
     ngx_http_pprof_hot.phases = p;
     ngx_http_pprof_hot.nphases = n;
 
+    lua = 0;
+
+    for (i = 0; cycle->modules[i]; i++) {
+        if (ngx_strcmp(cycle->modules[i]->name, "ngx_http_lua_module") == 0) {
+            lua = 1;
+        }
+    }
+
     for (i = 0; i < NGX_HTTP_LOG_PHASE; i++) {
 
-        if (counts[i] != 0 && ngx_http_pprof_enter[i]) {
+        if (counts[i] != 0
+            && i != NGX_HTTP_FIND_CONFIG_PHASE
+            && i != NGX_HTTP_POST_REWRITE_PHASE
+            && i != NGX_HTTP_POST_ACCESS_PHASE)
+        {
             ngx_http_pprof_hot.checkers[i] = ph->checker;
-            ph->checker = ngx_http_pprof_enter[i];
+            ph->checker = ngx_http_pprof_enter;
 
             /*
              * Lua moves its handler from the first place of its phase to the
              * last, with the first request.
              */
 
-            if (counts[i] > 1 && i != NGX_HTTP_CONTENT_PHASE) {
-                ph[1].checker = ngx_http_pprof_enter[i];
+            if (lua && counts[i] > 1 && i != NGX_HTTP_CONTENT_PHASE) {
+                ph[1].checker = ngx_http_pprof_enter;
             }
         }
 
@@ -339,17 +342,22 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
     ngx_http_request_t  *r;
 
     ngx_http_pprof_wait_end(now);
-    ngx_http_pprof_wait_begin(now);
+    ngx_http_pprof_hot.begun = now;
 
-    r = ngx_http_pprof_labels_request(ev);
+    prt_labels = 0;
 
-    if (r == NULL) {
-        prt_labels = 0;
+    /* of a client's connection, which has no request yet or any more */
+
+    if (ev->handler == ngx_http_pprof_hot.idle) {
         return;
     }
 
-    prt_labels = ngx_http_pprof_labels_of(r);
-    ngx_http_pprof_wait_see(r);
+    r = ngx_http_pprof_labels_request(ev);
+
+    if (r) {
+        prt_labels = ngx_http_pprof_labels_of(r);
+        ngx_http_pprof_wait_see(r);
+    }
 }
 
 
@@ -392,7 +400,21 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
     ctx = c->log->data;
 
-    return ctx->connection != c ? ctx->request : NULL;
+    if (ctx->connection != c) {
+        return ctx->request;
+    }
+
+    /* but for shaking hands, which upstreams do as well */
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl) {
+        return NULL;
+    }
+#endif
+
+    ngx_http_pprof_hot.idle = ev->handler;
+
+    return NULL;
 }
 
 
@@ -474,36 +496,37 @@ ngx_http_pprof_labels_learn(ngx_http_request_t *r)
 static uint32_t
 ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
 {
-    uint64_t                       hash;
     ngx_http_pprof_set_t          *set;
+    ngx_http_pprof_kind_t          kind;
     ngx_http_upstream_srv_conf_t  *uscf;
 
     if (!ngx_http_pprof_hot.on) {
         return 0;
     }
 
-    uscf = r->upstream ? ngx_http_pprof_labels_peer(r) : NULL;
+    if (r->upstream) {
+        kind = NGX_HTTP_PPROF_UPSTREAM;
+        uscf = ngx_http_pprof_labels_peer(r);
 
-    hash = (uint64_t) (uintptr_t) r->loc_conf * 0x9e3779b97f4a7c15;
-    hash = (hash ^ (uintptr_t) uscf) * 0x9e3779b97f4a7c15;
-    hash = (hash ^ (uintptr_t) r->srv_conf ^ r->method) * 0x9e3779b97f4a7c15;
+    } else {
+        kind = phase > NGX_HTTP_FIND_CONFIG_PHASE;
+        uscf = NULL;
+    }
 
-    set = &ngx_http_pprof_sets[(hash >> 32) & (NGX_HTTP_PPROF_SETS - 1)];
+    set = ngx_http_pprof_hot.sets[kind];
 
     if (set->loc_conf != r->loc_conf
-        || set->srv_conf != r->srv_conf
         || set->uscf != uscf
         || set->method != r->method)
     {
-        ngx_memzero(set, sizeof(ngx_http_pprof_set_t));
+        set = ngx_http_pprof_labels_set(r, uscf);
 
-        set->loc_conf = r->loc_conf;
-        set->srv_conf = r->srv_conf;
-        set->uscf = uscf;
-        set->method = r->method;
+        if (set == NULL) {
+            return 0;
+        }
+
+        ngx_http_pprof_hot.sets[kind] = set;
     }
-
-    ngx_http_pprof_hot.set = set;
 
     if (set->labels[phase] == 0 && !set->full) {
         set->labels[phase] = ngx_http_pprof_labels_make(r, set, phase);
@@ -519,6 +542,40 @@ ngx_http_pprof_labels_find(ngx_http_request_t *r, ngx_uint_t phase)
     }
 
     return set->labels[phase];
+}
+
+
+static ngx_http_pprof_set_t *
+ngx_http_pprof_labels_set(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *uscf)
+{
+    ngx_http_pprof_set_t       *set;
+    ngx_http_pprof_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
+
+    for (set = plcf->sets; set; set = set->next) {
+        if (set->loc_conf == r->loc_conf
+            && set->uscf == uscf
+            && set->method == r->method)
+        {
+            return set;
+        }
+    }
+
+    set = ngx_pcalloc(ngx_http_pprof_hot.pool, sizeof(ngx_http_pprof_set_t));
+    if (set == NULL) {
+        return NULL;
+    }
+
+    set->loc_conf = r->loc_conf;
+    set->uscf = uscf;
+    set->method = (uint32_t) r->method;
+    set->next = plcf->sets;
+
+    plcf->sets = set;
+
+    return set;
 }
 
 
@@ -653,27 +710,46 @@ ngx_http_pprof_labels_upstream(ngx_http_upstream_srv_conf_t *uscf,
 }
 
 
-static ngx_inline ngx_int_t
-ngx_http_pprof_labels_enter(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph, ngx_uint_t phase)
+static ngx_int_t
+ngx_http_pprof_enter(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
 {
-    prt_labels = ngx_http_pprof_labels_in(r, phase);
-    ngx_http_pprof_wait_see(r);
+    ngx_uint_t             phase;
+    ngx_http_pprof_set_t  *set;
+
+    phase = ngx_http_pprof_hot.phases[r->phase_handler];
+    set = ngx_http_pprof_labels_last(r, phase);
+
+    if (set == NULL || ngx_http_pprof_hot.request != r) {
+        return ngx_http_pprof_enter_anew(r, ph);
+    }
+
+    prt_labels = set->labels[phase];
 
     return ngx_http_pprof_hot.checkers[phase](r, ph);
 }
 
 
 static ngx_int_t
-ngx_http_pprof_post_read(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+ngx_http_pprof_enter_anew(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
 {
-    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_POST_READ_PHASE);
+    ngx_uint_t  phase;
+
+    phase = ngx_http_pprof_hot.phases[r->phase_handler];
+
+    prt_labels = ngx_http_pprof_labels_in(r, phase);
+
+    if (ngx_http_pprof_hot.request != r) {
+        ngx_http_pprof_labels_meet(r);
+    }
+
+    return ngx_http_pprof_hot.checkers[phase](r, ph);
 }
 
 
-static ngx_int_t
-ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
-    ngx_http_phase_handler_t *ph)
+/* The event comes to another request than before. */
+
+static void
+ngx_http_pprof_labels_meet(ngx_http_request_t *r)
 {
     ngx_connection_t  *c;
 
@@ -684,42 +760,7 @@ ngx_http_pprof_server_rewrite(ngx_http_request_t *r,
         ngx_http_pprof_hot.log_error = c->log->handler;
     }
 
-    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_SERVER_REWRITE_PHASE);
-}
-
-
-static ngx_int_t
-ngx_http_pprof_rewrite(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
-{
-    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_REWRITE_PHASE);
-}
-
-
-static ngx_int_t
-ngx_http_pprof_preaccess(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
-{
-    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_PREACCESS_PHASE);
-}
-
-
-static ngx_int_t
-ngx_http_pprof_access(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
-{
-    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_ACCESS_PHASE);
-}
-
-
-static ngx_int_t
-ngx_http_pprof_precontent(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
-{
-    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_PRECONTENT_PHASE);
-}
-
-
-static ngx_int_t
-ngx_http_pprof_content(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
-{
-    return ngx_http_pprof_labels_enter(r, ph, NGX_HTTP_CONTENT_PHASE);
+    ngx_http_pprof_wait_switch(r);
 }
 
 
@@ -727,35 +768,23 @@ static ngx_int_t
 ngx_http_pprof_log_handler(ngx_http_request_t *r)
 {
     prt_labels = ngx_http_pprof_labels_in(r, NGX_HTTP_LOG_PHASE);
+
+    ngx_http_pprof_wait_see(r);
     ngx_http_pprof_wait_log(r);
 
     return NGX_OK;
 }
 
 
-static ngx_int_t
-ngx_http_pprof_labels_header_filter(ngx_http_request_t *r)
+void
+ngx_http_pprof_labels_output(ngx_http_request_t *r)
 {
-    if (ngx_http_pprof_hot.upstream == NULL) {
+    if (r->upstream && ngx_http_pprof_hot.upstream == NULL) {
         ngx_http_pprof_labels_learn(r);
     }
 
     prt_labels = ngx_http_pprof_labels_of(r);
     ngx_http_pprof_wait_see(r);
-
-    return ngx_http_next_header_filter(r);
-}
-
-
-/* A response goes on after reads by threads, or by what Lua waited for, too. */
-
-static ngx_int_t
-ngx_http_pprof_labels_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
-{
-    prt_labels = ngx_http_pprof_labels_of(r);
-    ngx_http_pprof_wait_see(r);
-
-    return ngx_http_next_body_filter(r, in);
 }
 
 
@@ -776,13 +805,11 @@ ngx_http_pprof_labels_trace(ngx_uint_t on)
     for (i = 0; i < ngx_http_pprof_hot.nphases; i++) {
         ph = &ngx_http_pprof_hot.engine[i];
 
-        if (on && ph->checker
-                  == ngx_http_pprof_enter[ngx_http_pprof_hot.phases[i]])
-        {
+        if (on && ph->checker == ngx_http_pprof_enter) {
             ph->checker = ngx_http_pprof_traced;
 
         } else if (!on && ph->checker == ngx_http_pprof_traced) {
-            ph->checker = ngx_http_pprof_enter[ngx_http_pprof_hot.phases[i]];
+            ph->checker = ngx_http_pprof_enter;
         }
     }
 
@@ -809,11 +836,11 @@ ngx_http_pprof_traced(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
 {
     ngx_uint_t  phase;
 
-    phase = ngx_http_pprof_hot.phases[ph - ngx_http_pprof_hot.engine];
+    phase = ngx_http_pprof_hot.phases[r->phase_handler];
 
     ngx_http_pprof_trace_phase(r, ngx_http_pprof_labels_in(r, phase));
 
-    return ngx_http_pprof_enter[phase](r, ph);
+    return ngx_http_pprof_enter(r, ph);
 }
 
 

@@ -719,7 +719,7 @@ ngx_http_pprof_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    ngx_http_pprof_answer_init();
+    ngx_http_pprof_filter_init();
 
     return ngx_http_pprof_labels_init(cf);
 }

@@ -47,9 +47,14 @@ typedef struct {
 } ngx_http_pprof_main_conf_t;
 
 
+typedef struct ngx_http_pprof_set_s  ngx_http_pprof_set_t;
+
+
 typedef struct {
     ngx_uint_t                  mode;
     ngx_uint_t                  served;
+
+    ngx_http_pprof_set_t       *sets;        /* of labels */
 
     ngx_str_t                   name;        /* of the location, as written */
 
@@ -130,25 +135,58 @@ void ngx_http_pprof_labels_learn(ngx_http_request_t *r);
 
 
 /*
+ * What each request needs, together: it has left the caches since the last one.
+ * And not behind a table of symbols.
+ */
+
+#define NGX_HTTP_PPROF_PHASES          (NGX_HTTP_LOG_PHASE + 1)
+
+typedef struct {
+    ngx_http_request_t         *request;     /* the event works on; NULL: none */
+    ngx_uint_t                  left;        /* others that it worked on */
+    uint64_t                    begun;       /* the event, in ticks */
+
+    /*
+     * Handlers that take their connection's data for a request, and of client
+     * connections that have none; once met.
+     */
+    ngx_event_handler_pt        idle;
+    ngx_event_handler_pt        client;
+
+    ngx_http_pprof_set_t       *sets[3];     /* the last ones, by kind */
+
+    /* of the engine's handlers: the phase of each, and each phase's checker */
+    u_char                     *phases;
+    ngx_http_phase_handler_pt   checkers[NGX_HTTP_PPROF_PHASES];
+
+    ngx_uint_t                  nphases;
+    ngx_event_handler_pt        upstream;
+    ngx_log_handler_pt          log_error;
+    ngx_http_phase_handler_t   *engine;
+
+    ngx_uint_t                  on;
+    ngx_pool_t                 *pool;
+} ngx_http_pprof_hot_t;
+
+
+/*
  * waits: the requests that an event works on, and what they wait for then.
  * Nearly every event's request is over with it: that has to cost next to
- * nothing, so what is asked all the time is not behind a table of symbols.
+ * nothing.
  */
 
 #pragma GCC visibility push(hidden)
 
-extern ngx_module_t         ngx_http_pprof_wait_module;
+extern ngx_http_pprof_hot_t  ngx_http_pprof_hot;
 
-/* that the event works on at the moment; NULL: none so far */
-extern ngx_http_request_t  *ngx_http_pprof_wait_request;
-
-extern ngx_uint_t           ngx_http_pprof_wait_left;   /* others of it */
-extern uint64_t             ngx_http_pprof_wait_begun;    /* ticks */
+extern ngx_module_t  ngx_http_pprof_wait_module;
 
 void ngx_http_pprof_wait_start(void);
 void ngx_http_pprof_wait_over(uint64_t now);
 void ngx_http_pprof_wait_switch(ngx_http_request_t *r);
-void ngx_http_pprof_wait_log(ngx_http_request_t *r);
+void ngx_http_pprof_wait_ended(ngx_http_request_t *r);
+
+void ngx_http_pprof_labels_output(ngx_http_request_t *r);
 
 /* Whether an event has worked on it before, and left it. */
 ngx_uint_t ngx_http_pprof_wait_known(ngx_http_request_t *r);
@@ -158,6 +196,7 @@ ngx_uint_t ngx_http_pprof_wait_known(ngx_http_request_t *r);
 extern ngx_uint_t           ngx_http_pprof_tracing;
 
 void ngx_http_pprof_trace_switch(ngx_http_request_t *r, ngx_uint_t new);
+void ngx_http_pprof_trace_left(ngx_http_request_t *r);
 void ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now);
 void ngx_http_pprof_trace_phase(ngx_http_request_t *r, uint32_t labels);
 void ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels);
@@ -165,16 +204,9 @@ void ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels);
 #pragma GCC visibility pop
 
 static ngx_inline void
-ngx_http_pprof_wait_begin(uint64_t now)
-{
-    ngx_http_pprof_wait_begun = now;
-}
-
-
-static ngx_inline void
 ngx_http_pprof_wait_end(uint64_t now)
 {
-    if (ngx_http_pprof_wait_request || ngx_http_pprof_wait_left) {
+    if (ngx_http_pprof_hot.request || ngx_http_pprof_hot.left) {
         ngx_http_pprof_wait_over(now);
     }
 }
@@ -183,8 +215,45 @@ ngx_http_pprof_wait_end(uint64_t now)
 static ngx_inline void
 ngx_http_pprof_wait_see(ngx_http_request_t *r)
 {
-    if (ngx_http_pprof_wait_request != r) {
+    if (ngx_http_pprof_hot.request != r) {
         ngx_http_pprof_wait_switch(r);
+    }
+}
+
+
+static ngx_inline void
+ngx_http_pprof_wait_log(ngx_http_request_t *r)
+{
+    if (ngx_http_pprof_hot.request == r
+        && ngx_http_get_module_ctx(r, ngx_http_pprof_wait_module) == NULL
+        && !r->internal)
+    {
+        ngx_http_pprof_hot.request = NULL;
+        return;
+    }
+
+    ngx_http_pprof_wait_ended(r);
+}
+
+
+/*
+ * A response goes on after reads by threads, or by what Lua waited for, too.
+ * The labels are right already where the event came to the request by its
+ * phases, and no upstream is there since.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_http_pprof_labels_seen(ngx_http_request_t *r)
+{
+    return ngx_http_pprof_hot.request == r && r->upstream == NULL;
+}
+
+
+static ngx_inline void
+ngx_http_pprof_labels_see(ngx_http_request_t *r)
+{
+    if (!ngx_http_pprof_labels_seen(r)) {
+        ngx_http_pprof_labels_output(r);
     }
 }
 
@@ -317,7 +386,14 @@ ngx_int_t ngx_http_pprof_answer_failed(ngx_http_request_t *r,
 ngx_int_t ngx_http_pprof_add_header(ngx_http_request_t *r, const char *key,
     const char *value);
 
-void ngx_http_pprof_answer_init(void);
+/* What belongs to an answer of a location that is served, for the filters. */
+ngx_int_t ngx_http_pprof_answer_header(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_answer_body(ngx_http_request_t *r, ngx_chain_t **in);
+
+
+/* filter */
+
+void ngx_http_pprof_filter_init(void);
 
 
 /* job */

@@ -396,7 +396,7 @@ static void
 ngx_http_pprof_trace_task(ngx_http_request_t *r, uint64_t now)
 {
     if (now == 0) {
-        now = ngx_http_pprof_trace_first ? ngx_http_pprof_wait_begun
+        now = ngx_http_pprof_trace_first ? ngx_http_pprof_hot.begun
                                          : prt_trace_now();
     }
 
@@ -417,7 +417,7 @@ ngx_http_pprof_trace_task(ngx_http_request_t *r, uint64_t now)
 static void
 ngx_http_pprof_trace_see(ngx_http_request_t *r)
 {
-    if (ngx_http_pprof_wait_request == r) {
+    if (ngx_http_pprof_hot.request == r) {
         return;
     }
 
@@ -493,6 +493,28 @@ ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels)
 
         ngx_http_pprof_trace_current = 0;
     }
+}
+
+
+/*
+ * The event has left it for the first time.  If its task has not begun it has
+ * come to no phase: its header made no sense.
+ */
+
+void
+ngx_http_pprof_trace_left(ngx_http_request_t *r)
+{
+    uint64_t  g;
+
+    g = ngx_http_pprof_trace_g(r);
+
+    if (r != r->main || g == 0 || ngx_http_pprof_trace_last == r) {
+        return;
+    }
+
+    ngx_http_pprof_trace_switch(r, 1);
+
+    prt_trace_phase(prt_trace_now(), g, ngx_http_pprof_labels(r, NULL));
 }
 
 

@@ -68,8 +68,6 @@ typedef struct {
 static void ngx_http_pprof_wait_arrive(ngx_http_request_t *r)
     __attribute__((noinline));
 static void ngx_http_pprof_wait_leave(ngx_http_request_t *r);
-static void ngx_http_pprof_wait_ended(ngx_http_request_t *r)
-    __attribute__((noinline));
 static void ngx_http_pprof_wait_unqueue(ngx_http_pprof_wait_t *w);
 static void ngx_http_pprof_wait_stop(ngx_http_pprof_wait_t *w);
 static void ngx_http_pprof_wait_header(ngx_http_request_t *r);
@@ -116,10 +114,6 @@ ngx_module_t  ngx_http_pprof_wait_module = {
 };
 
 
-ngx_http_request_t  *ngx_http_pprof_wait_request;
-ngx_uint_t           ngx_http_pprof_wait_left;
-uint64_t             ngx_http_pprof_wait_begun;
-
 static ngx_uint_t    ngx_http_pprof_wait_on;      /* the loop is observed */
 static ngx_queue_t   ngx_http_pprof_wait_others;
 
@@ -135,8 +129,8 @@ ngx_http_pprof_wait_start(void)
     ngx_memzero(ngx_http_pprof_wait_stacks,
                 sizeof(ngx_http_pprof_wait_stacks));
 
-    ngx_http_pprof_wait_request = NULL;
-    ngx_http_pprof_wait_left = 0;
+    ngx_http_pprof_hot.request = NULL;
+    ngx_http_pprof_hot.left = 0;
     ngx_http_pprof_wait_on = 1;
 }
 
@@ -148,10 +142,10 @@ ngx_http_pprof_wait_over(uint64_t now)
     ngx_http_request_t     *r;
     ngx_http_pprof_wait_t  *w;
 
-    r = ngx_http_pprof_wait_request;
+    r = ngx_http_pprof_hot.request;
 
     if (r) {
-        ngx_http_pprof_wait_request = NULL;
+        ngx_http_pprof_hot.request = NULL;
         ngx_http_pprof_wait_leave(r);
     }
 
@@ -176,7 +170,7 @@ ngx_http_pprof_wait_switch(ngx_http_request_t *r)
 {
     ngx_time_t  *tp;
 
-    if (ngx_http_pprof_wait_request == NULL
+    if (ngx_http_pprof_hot.request == NULL
         && ngx_http_get_module_ctx(r, ngx_http_pprof_wait_module) == NULL)
     {
         tp = ngx_timeofday();
@@ -184,7 +178,7 @@ ngx_http_pprof_wait_switch(ngx_http_request_t *r)
         if (tp->msec == r->start_msec && tp->sec == r->start_sec
             && !r->internal)
         {
-            ngx_http_pprof_wait_request = r;
+            ngx_http_pprof_hot.request = r;
             return;
         }
     }
@@ -203,13 +197,13 @@ ngx_http_pprof_wait_arrive(ngx_http_request_t *r)
         return;
     }
 
-    last = ngx_http_pprof_wait_request;
+    last = ngx_http_pprof_hot.request;
 
     if (last) {
         ngx_http_pprof_wait_leave(last);
     }
 
-    ngx_http_pprof_wait_request = r;
+    ngx_http_pprof_hot.request = r;
 
     w = ngx_http_pprof_wait_get(r);
 
@@ -248,7 +242,7 @@ ngx_http_pprof_wait_leave(ngx_http_request_t *r)
 
     if (w && !w->queued) {
         ngx_queue_insert_tail(&ngx_http_pprof_wait_others, &w->queue);
-        ngx_http_pprof_wait_left++;
+        ngx_http_pprof_hot.left++;
         w->queued = 1;
     }
 }
@@ -259,39 +253,24 @@ ngx_http_pprof_wait_unqueue(ngx_http_pprof_wait_t *w)
 {
     if (w->queued) {
         ngx_queue_remove(&w->queue);
-        ngx_http_pprof_wait_left--;
+        ngx_http_pprof_hot.left--;
         w->queued = 0;
     }
 }
 
 
 void
-ngx_http_pprof_wait_log(ngx_http_request_t *r)
-{
-    if (ngx_http_pprof_wait_request == r
-        && ngx_http_get_module_ctx(r, ngx_http_pprof_wait_module) == NULL
-        && !r->internal)
-    {
-        ngx_http_pprof_wait_request = NULL;
-        return;
-    }
-
-    ngx_http_pprof_wait_ended(r);
-}
-
-
-static void
 ngx_http_pprof_wait_ended(ngx_http_request_t *r)
 {
     ngx_http_request_t     *last;
     ngx_http_pprof_wait_t  *w;
 
-    last = ngx_http_pprof_wait_request;
+    last = ngx_http_pprof_hot.request;
 
     /* subrequests go with their main request */
 
     if (last == r || (last && last->main == r)) {
-        ngx_http_pprof_wait_request = NULL;
+        ngx_http_pprof_hot.request = NULL;
     }
 
     if (!ngx_http_pprof_wait_on) {
@@ -331,8 +310,8 @@ ngx_http_pprof_wait_stop(ngx_http_pprof_wait_t *w)
         came = w->since;
     }
 
-    if ((int64_t) (ngx_http_pprof_wait_begun - came) > 0) {
-        w->turn = ngx_http_pprof_wait_begun - came;
+    if ((int64_t) (ngx_http_pprof_hot.begun - came) > 0) {
+        w->turn = ngx_http_pprof_hot.begun - came;
     }
 
     w->since = 0;
@@ -523,7 +502,7 @@ ngx_http_pprof_wait_make(ngx_http_request_t *r)
     }
 
     if (r == r->main && !r->internal) {
-        w->turn = ngx_http_pprof_wait_begun - prt_loop_turn();
+        w->turn = ngx_http_pprof_hot.begun - prt_loop_turn();
     }
 
     w->request = r;
@@ -534,6 +513,10 @@ ngx_http_pprof_wait_make(ngx_http_request_t *r)
     r->pool->cleanup = &w->cleanup;
 
     ngx_http_set_ctx(r, w, ngx_http_pprof_wait_module);
+
+    if (ngx_http_pprof_tracing) {
+        ngx_http_pprof_trace_left(r);
+    }
 
     return w;
 }

@@ -21,11 +21,15 @@
 
 static ngx_int_t ngx_pprof_loop_process_events(ngx_cycle_t *cycle,
     ngx_msec_t timer, ngx_uint_t flags);
+static ngx_int_t ngx_pprof_loop_process_posted(ngx_cycle_t *cycle,
+    ngx_msec_t timer, ngx_uint_t flags) __attribute__((noinline));
 static ngx_int_t ngx_pprof_loop_wait(ngx_cycle_t *cycle, ngx_msec_t timer,
     ngx_uint_t flags);
 static void ngx_pprof_loop_posted(ngx_cycle_t *cycle, ngx_queue_t *posted);
-static void ngx_pprof_loop_timers(void);
-static void ngx_pprof_loop_prepend(ngx_queue_t *posted, ngx_queue_t *first);
+static ngx_inline void ngx_pprof_loop_timers(void);
+static void ngx_pprof_loop_expire(ngx_event_t *ev) __attribute__((noinline));
+static ngx_inline void ngx_pprof_loop_prepend(ngx_queue_t *posted,
+    ngx_queue_t *first);
 
 
 static ngx_int_t (*ngx_pprof_loop_process)(ngx_cycle_t *cycle,
@@ -53,8 +57,47 @@ ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev, uint64_t now),
 }
 
 
+/*
+ * Events of the network come before the timers: a timeout must not win over data
+ * that has arrived.  What is posted already, and what their handlers post, comes
+ * after.
+ */
+
 static ngx_int_t
 ngx_pprof_loop_process_events(ngx_cycle_t *cycle, ngx_msec_t timer,
+    ngx_uint_t flags)
+{
+    ngx_int_t    rc;
+    ngx_queue_t  network;
+
+    if ((flags & NGX_POST_EVENTS) || !ngx_queue_empty(&ngx_posted_events)) {
+        return ngx_pprof_loop_process_posted(cycle, timer, flags);
+    }
+
+    rc = ngx_pprof_loop_wait(cycle, timer, flags|NGX_POST_EVENTS);
+
+    if (!ngx_queue_empty(&ngx_posted_accept_events)) {
+        ngx_pprof_loop_posted(cycle, &ngx_posted_accept_events);
+    }
+
+    if (!ngx_queue_empty(&ngx_posted_events)) {
+        ngx_queue_init(&network);
+        ngx_pprof_loop_prepend(&network, &ngx_posted_events);
+        ngx_pprof_loop_posted(cycle, &network);
+    }
+
+    ngx_pprof_loop_timers();
+
+    if (!ngx_queue_empty(&ngx_posted_events)) {
+        ngx_pprof_loop_posted(cycle, &ngx_posted_events);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_pprof_loop_process_posted(ngx_cycle_t *cycle, ngx_msec_t timer,
     ngx_uint_t flags)
 {
     ngx_int_t    rc;
@@ -82,12 +125,6 @@ ngx_pprof_loop_process_events(ngx_cycle_t *cycle, ngx_msec_t timer,
 
         return rc;
     }
-
-    /*
-     * Else events of the network come before the timers: a timeout must not
-     * win over data that has arrived.  What is posted already, and what their
-     * handlers post, comes after.
-     */
 
     ngx_queue_init(&later);
     ngx_pprof_loop_prepend(&later, &ngx_posted_events);
@@ -160,10 +197,9 @@ ngx_pprof_loop_posted(ngx_cycle_t *cycle, ngx_queue_t *posted)
 
 /* As ngx_event_expire_timers() does it. */
 
-static void
+static ngx_inline void
 ngx_pprof_loop_timers(void)
 {
-    ngx_event_t        *ev;
     ngx_rbtree_node_t  *node, *root, *sentinel;
 
     sentinel = ngx_event_timer_rbtree.sentinel;
@@ -181,32 +217,37 @@ ngx_pprof_loop_timers(void)
             return;
         }
 
-        ev = ngx_rbtree_data(node, ngx_event_t, timer);
+        ngx_pprof_loop_expire(ngx_rbtree_data(node, ngx_event_t, timer));
+    }
+}
 
-        ngx_log_debug2(NGX_LOG_DEBUG_EVENT, ev->log, 0,
-                       "event timer del: %d: %M",
-                       ngx_event_ident(ev->data), ev->timer.key);
 
-        ngx_rbtree_delete(&ngx_event_timer_rbtree, &ev->timer);
+static void
+ngx_pprof_loop_expire(ngx_event_t *ev)
+{
+    ngx_log_debug2(NGX_LOG_DEBUG_EVENT, ev->log, 0,
+                   "event timer del: %d: %M",
+                   ngx_event_ident(ev->data), ev->timer.key);
+
+    ngx_rbtree_delete(&ngx_event_timer_rbtree, &ev->timer);
 
 #if (NGX_DEBUG)
-        ev->timer.left = NULL;
-        ev->timer.right = NULL;
-        ev->timer.parent = NULL;
+    ev->timer.left = NULL;
+    ev->timer.right = NULL;
+    ev->timer.parent = NULL;
 #endif
 
-        ev->timer_set = 0;
+    ev->timer_set = 0;
 
-        ev->timedout = 1;
+    ev->timedout = 1;
 
-        ngx_pprof_loop_handle(ev);
-    }
+    ngx_pprof_loop_handle(ev);
 }
 
 
 /* Moves all of "first" before what is posted; "first" is empty then. */
 
-static void
+static ngx_inline void
 ngx_pprof_loop_prepend(ngx_queue_t *posted, ngx_queue_t *first)
 {
     ngx_queue_t  *head, *tail;

@@ -238,4 +238,72 @@ cmp_ok($passed, '<', 10 * 1048576, 'heap: and one that does not');
 is($nginx->quit, 0, 'quit');
 is_deeply([ $nginx->alerts ], [], 'no alert');
 
+
+# Clients choose methods: they can fill the room for labels, and what is known
+# by then keeps its own.
+
+$nginx = start_nginx(http_config => 'pprof_production off; pprof_memory 1m;',
+                     config => 'location /debug/pprof { pprof auto; }'
+                               . 'location /heavy { hosted burn ms=40; }'
+                               . join ' ', map { "location /many$_ { return 204; }" }
+                                           1 .. 200);
+
+$nginx->get('/heavy');
+
+for my $method (qw( GET HEAD POST PUT DELETE PATCH OPTIONS MKCOL )) {
+    run_command([ 'curl', '-s', ($method eq 'HEAD' ? '-I' : ('-X', $method)),
+                  map { ('-o', '/dev/null', $nginx->url("/many$_")) } 1 .. 200 ]);
+}
+
+$p = profile(3, get('/heavy', 6));
+cmp_ok(with($p, location => '/heavy', qr/^hosted_burn$/)
+       / of_frame($p, qr/^hosted_burn$/), '>', 0.99, 'full: locations are told');
+ok((grep { /^pprof_memory is too small: \d+ sets of labels/ } $p->comments),
+   'full: the comments say so');
+$nginx->stop;
+
+
+# Lua, loaded after us, moves its handler from the first place of its phase to
+# the last: what other handlers do then is still in that phase.
+
+SKIP: {
+    my @lua = map { "/usr/lib/nginx/modules/$_" }
+              qw( ndk_http_module.so ngx_http_lua_module.so );
+
+    if (my @missing = grep { !-e } @lua) {
+        die "@missing missing\n" if $ENV{CI};
+        skip "@missing missing", 2;
+    }
+
+    $nginx = start_nginx(modules => [ PprofTest::default_modules(), @lua ],
+        http_config => 'pprof_production off;', config => q{
+            location /debug/pprof { pprof auto; }
+            location /moved { access_by_lua_block { local x = 1 } return 204; }
+            location /file {
+                auth_basic x;
+                auth_basic_user_file $DIR/passwords;
+                access_by_lua_block { local x = 1 }
+                root $DIR/html;
+            }
+        });
+
+    PprofTest::spew($nginx->dir . '/html/file', 'x');
+    PprofTest::spew($nginx->dir . '/passwords',
+                    'u:' . crypt('p', '$6$rounds=20000$abcdefgh') . "\n");
+
+    $nginx->get('/moved');
+
+    $p = profile(4, sub {
+        run_command([ 'curl', '-sf', '-u', 'u:p',
+                      map { ('-o', '/dev/null', $nginx->url('/file')) } 1 .. 60 ]);
+    });
+
+    my $all = with($p, location => '/file');
+    cmp_ok($all, '>', 0.1e9, 'lua: works');
+    cmp_ok($p->total('cpu', sub { ($_->{labels}{location} // '') eq '/file'
+                                  && ($_->{labels}{phase} // '') eq 'access' })
+           / $all, '>', 0.9, 'lua: another handler in its phase');
+    $nginx->stop;
+}
+
 done_testing();

@@ -283,7 +283,7 @@ for my $location (sort keys %waits) {
     my $all = waits($here);
     my $known = waits(sub { $here->(@_) && $leaf{$_[1][0]} });
 
-    cmp_ok($known, '>', 0.95 * $all, sprintf '%s: %.3f of %.3f s, %s',
+    cmp_ok($known, '>', 0.9 * $all, sprintf '%s: %.3f of %.3f s, %s',
            $location, $known, $all, join ', ', @{ $waits{$location} })
         or diag explain([ grep { $here->($_, $_->{frames}) } @{ $p->samples } ]);
 

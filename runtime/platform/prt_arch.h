@@ -12,10 +12,12 @@
 
 
 #include <elf.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 
 /*
@@ -250,6 +252,23 @@ prt_arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c,
 }
 
 
+/* One of at most four arguments: fewer registers to set. */
+static inline long
+prt_arch_syscall4(long number, uintptr_t a, uintptr_t b, uintptr_t c,
+    uintptr_t d)
+{
+    long                 rc;
+    register uintptr_t   r10 __asm__("r10") = d;
+
+    __asm__ volatile ("syscall"
+                      : "=a" (rc)
+                      : "0" (number), "D" (a), "S" (b), "d" (c), "r" (r10)
+                      : "rcx", "r11", "memory");
+
+    return rc;
+}
+
+
 static inline void
 prt_pause(void)
 {
@@ -314,6 +333,26 @@ prt_arch_ticks(void)
 #endif
 
     return ticks;
+}
+
+
+static inline long
+prt_arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c,
+    uintptr_t d, uintptr_t e, uintptr_t f)
+{
+    long  rc;
+
+    rc = syscall(number, a, b, c, d, e, f);
+
+    return rc == -1 ? -errno : rc;
+}
+
+
+static inline long
+prt_arch_syscall4(long number, uintptr_t a, uintptr_t b, uintptr_t c,
+    uintptr_t d)
+{
+    return prt_arch_syscall(number, a, b, c, d, 0, 0);
 }
 
 

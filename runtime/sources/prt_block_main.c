@@ -20,30 +20,100 @@
 #include "sources/prt_block.h"
 
 
-#define PRT_BLOCK_MAIN_HOOKS  17
+#define PRT_BLOCK_MAIN_HOOKS  18
 
 
 static int prt_block_main_libc(void *function);
 
+static uintptr_t prt_block_main_timed(uintptr_t a, uintptr_t b, uintptr_t c,
+    uintptr_t d, long number, void *const *function)
+    __attribute__((noinline));
+static uintptr_t prt_block_main_slow(uintptr_t a, uintptr_t b, uintptr_t c,
+    uintptr_t d, long number, void *const *function)
+    __attribute__((noinline));
+static uintptr_t prt_block_main_rare(long rc, uint64_t start,
+    void *const *function) __attribute__((noinline));
+static uintptr_t prt_block_main_failed(long rc) __attribute__((noinline));
 
-static inline __attribute__((always_inline)) uintptr_t
-prt_block_main(long number, uintptr_t a, uintptr_t b, uintptr_t c,
-    uintptr_t d, uintptr_t e, uintptr_t f)
+
+static inline __attribute__((always_inline)) int
+prt_block_main_is_error(long rc)
 {
-    long  rc;
+    return __builtin_expect((unsigned long) rc > -4096ul, 0);
+}
 
-    rc = prt_arch_syscall(number, a, b, c, d, e, f);
 
-    if (__builtin_expect((unsigned long) rc > -4096ul, 0)) {
-        errno = (int) -rc;
-        rc = -1;
+/*
+ * What is between the hooks' two looks at the clock is all that there is to do
+ * in nearly every call; the rest is elsewhere, so that this needs no registers
+ * to be saved.
+ */
+
+static PRT_BLOCK_HOOK uintptr_t
+prt_block_main_timed(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
+    long number, void *const *function)
+{
+    long      rc;
+    uint64_t  start;
+
+    start = prt_arch_ticks();
+
+    if (!prt_block_fast(start)) {
+        return prt_block_main_slow(a, b, c, d, number, function);
+    }
+
+    rc = prt_arch_syscall4(number, a, b, c, d);
+
+    if (prt_block_main_is_error(rc)
+        || prt_block_long(prt_arch_ticks() - start))
+    {
+        return prt_block_main_rare(rc, start, function);
     }
 
     return (uintptr_t) rc;
 }
 
 
-/* name, system call, and the six arguments that it has of the hook's four */
+/* The switches have to be looked at before the call, or the clock is no counter. */
+
+static PRT_BLOCK_HOOK uintptr_t
+prt_block_main_slow(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
+    long number, void *const *function)
+{
+    uint64_t  start;
+
+    start = prt_block_begin();
+
+    return prt_block_main_rare(prt_arch_syscall4(number, a, b, c, d), start,
+                               function);
+}
+
+
+static PRT_BLOCK_HOOK uintptr_t
+prt_block_main_rare(long rc, uint64_t start, void *const *function)
+{
+    if (prt_block_long(prt_ticks() - start)) {
+        prt_block_ended(start, PRT_BLOCK_CALL, (uintptr_t) *function);
+    }
+
+    return prt_block_main_is_error(rc) ? prt_block_main_failed(rc)
+                                       : (uintptr_t) rc;
+}
+
+
+static PRT_BLOCK_HOOK uintptr_t
+prt_block_main_failed(long rc)
+{
+    errno = (int) -rc;
+
+    return (uintptr_t) -1;
+}
+
+
+/*
+ * Name, system call, and the arguments that it has, six or four, of the hook's
+ * four.  libc's fstat() looks for a file of an empty name.
+ */
 
 #define PRT_BLOCK_MAIN_SOCKETS(CALL)                                          \
                                                                               \
@@ -60,13 +130,14 @@ prt_block_main(long number, uintptr_t a, uintptr_t b, uintptr_t c,
 
 #define PRT_BLOCK_MAIN_FILES(CALL)                                            \
                                                                               \
-    CALL(open64, SYS_openat, (uintptr_t) AT_FDCWD, a, b, c, 0, 0)             \
-    CALL(openat64, SYS_openat, a, b, c, d, 0, 0)                              \
-    CALL(read, SYS_read, a, b, c, 0, 0, 0)                                    \
-    CALL(pread64, SYS_pread64, a, b, c, d, 0, 0)                              \
-    CALL(write, SYS_write, a, b, c, 0, 0, 0)                                  \
-    CALL(pwrite64, SYS_pwrite64, a, b, c, d, 0, 0)                            \
-    CALL(pwritev64, SYS_pwritev, a, b, c, d, 0, 0)
+    CALL(open64, SYS_openat, (uintptr_t) AT_FDCWD, a, b, c)                   \
+    CALL(openat64, SYS_openat, a, b, c, d)                                    \
+    CALL(fstat64, SYS_fstat, a, b, 0, 0)                                      \
+    CALL(read, SYS_read, a, b, c, 0)                                          \
+    CALL(pread64, SYS_pread64, a, b, c, d)                                    \
+    CALL(write, SYS_write, a, b, c, 0)                                        \
+    CALL(pwrite64, SYS_pwrite64, a, b, c, d)                                  \
+    CALL(pwritev64, SYS_pwritev, a, b, c, d)
 
 
 #define PRT_BLOCK_MAIN_SOCKET(name, number, ...)                              \
@@ -77,11 +148,16 @@ prt_block_main(long number, uintptr_t a, uintptr_t b, uintptr_t c,
     prt_block_main_hook_##name(uintptr_t a, uintptr_t b, uintptr_t c,         \
         uintptr_t d)                                                          \
     {                                                                         \
+        long  rc;                                                             \
+                                                                              \
         (void) b;                                                             \
         (void) c;                                                             \
         (void) d;                                                             \
                                                                               \
-        return prt_block_main(number, __VA_ARGS__);                           \
+        rc = prt_arch_syscall(number, __VA_ARGS__);                           \
+                                                                              \
+        return prt_block_main_is_error(rc) ? prt_block_main_failed(rc)        \
+                                           : (uintptr_t) rc;                  \
     }
 
 PRT_BLOCK_MAIN_SOCKETS(PRT_BLOCK_MAIN_SOCKET)
@@ -95,25 +171,11 @@ PRT_BLOCK_MAIN_SOCKETS(PRT_BLOCK_MAIN_SOCKET)
     prt_block_main_hook_##name(uintptr_t a, uintptr_t b, uintptr_t c,         \
         uintptr_t d)                                                          \
     {                                                                         \
-        uint64_t   start;                                                     \
-        uintptr_t  rc;                                                        \
-                                                                              \
+        (void) c;                                                             \
         (void) d;                                                             \
                                                                               \
-        start = prt_arch_ticks();                                             \
-                                                                              \
-        if (!prt_block_fast(start)) {                                         \
-            start = prt_block_begin();                                        \
-        }                                                                     \
-                                                                              \
-        rc = prt_block_main(number, __VA_ARGS__);                             \
-                                                                              \
-        if (prt_block_long(prt_ticks() - start)) {                            \
-            prt_block_ended(start, PRT_BLOCK_CALL,                            \
-                            (uintptr_t) prt_block_main_##name);               \
-        }                                                                     \
-                                                                              \
-        return rc;                                                            \
+        return prt_block_main_timed(__VA_ARGS__, number,                      \
+                                    &prt_block_main_##name);                  \
     }
 
 PRT_BLOCK_MAIN_FILES(PRT_BLOCK_MAIN_FILE)
