@@ -24,8 +24,6 @@ typedef struct {
 } ngx_http_pprof_status_t;
 
 
-static ngx_int_t ngx_http_pprof_send_header(ngx_http_request_t *r,
-    ngx_uint_t status, ngx_http_pprof_type_t *type, off_t size);
 static void ngx_http_pprof_set_type(ngx_http_request_t *r,
     ngx_http_pprof_type_t *type);
 static ngx_str_t *ngx_http_pprof_status_text(ngx_uint_t status,
@@ -44,6 +42,10 @@ ngx_http_pprof_type_t  ngx_http_pprof_html = {
 
 ngx_http_pprof_type_t  ngx_http_pprof_binary = {
     ngx_string("application/octet-stream"), ngx_null_string
+};
+
+ngx_http_pprof_type_t  ngx_http_pprof_json = {
+    ngx_string("application/json"), ngx_null_string
 };
 
 
@@ -143,6 +145,14 @@ ngx_int_t
 ngx_http_pprof_answer(ngx_http_request_t *r, ngx_http_pprof_type_t *type,
     const u_char *data, size_t size)
 {
+    return ngx_http_pprof_answer_status(r, NGX_HTTP_OK, type, data, size);
+}
+
+
+ngx_int_t
+ngx_http_pprof_answer_status(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_http_pprof_type_t *type, const u_char *data, size_t size)
+{
     ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t   out;
@@ -152,7 +162,7 @@ ngx_http_pprof_answer(ngx_http_request_t *r, ngx_http_pprof_type_t *type,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_pprof_send_header(r, NGX_HTTP_OK, type, size);
+    rc = ngx_http_pprof_send_header(r, status, type, size);
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         return rc;
@@ -201,7 +211,7 @@ ngx_http_pprof_answer_failed(ngx_http_request_t *r, const prt_answer_t *answer)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_pprof_send_header(ngx_http_request_t *r, ngx_uint_t status,
     ngx_http_pprof_type_t *type, off_t size)
 {

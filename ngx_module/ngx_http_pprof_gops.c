@@ -19,12 +19,6 @@
 
 #define NGX_HTTP_PPROF_GOPS_ENV   "GOPS_CONFIG_DIR"
 
-#define NGX_HTTP_PPROF_GOPS_DIR   "pprof/gops"   /* beside the temporary paths */
-
-#ifndef NGX_HTTP_CLIENT_TEMP_PATH
-#define NGX_HTTP_CLIENT_TEMP_PATH  "client_body_temp"
-#endif
-
 
 /* Who will write there. */
 
@@ -36,12 +30,12 @@ typedef struct {
 
 static ngx_int_t ngx_http_pprof_gops_config(ngx_cycle_t *cycle,
     ngx_http_pprof_gops_user_t *user, ngx_str_t *dir);
-static ngx_int_t ngx_http_pprof_gops_beside(ngx_cycle_t *cycle,
-    ngx_http_pprof_gops_user_t *user, ngx_str_t *dir);
+static ngx_int_t ngx_http_pprof_gops_inside(ngx_cycle_t *cycle,
+    ngx_http_pprof_gops_user_t *user, ngx_http_pprof_main_conf_t *pmcf);
 static ngx_int_t ngx_http_pprof_gops_join(ngx_cycle_t *cycle, ngx_str_t *path,
     const char *dir, size_t len, const char *below);
 static ngx_int_t ngx_http_pprof_gops_make(ngx_http_pprof_gops_user_t *user,
-    ngx_str_t *dir, size_t own);
+    ngx_str_t *dir);
 static int ngx_http_pprof_gops_enter(ngx_http_pprof_gops_user_t *user, int at,
     const char *name, ngx_uint_t mine);
 static ngx_uint_t ngx_http_pprof_gops_writable(
@@ -158,7 +152,7 @@ ngx_http_pprof_gops_init(ngx_cycle_t *cycle)
     env = getenv(NGX_HTTP_PPROF_GOPS_ENV);
 
     if (pmcf->gops_dir.len) {
-        rc = ngx_http_pprof_gops_make(&user, &pmcf->gops_dir, 0);
+        rc = ngx_http_pprof_gops_make(&user, &pmcf->gops_dir);
 
     } else if (env && env[0] == '/') {
         rc = ngx_http_pprof_gops_join(cycle, &pmcf->gops_dir, env,
@@ -166,7 +160,7 @@ ngx_http_pprof_gops_init(ngx_cycle_t *cycle)
 
         if (rc == NGX_OK) {
             ngx_http_pprof_gops_keep(cycle, &pmcf->gops_dir);
-            rc = ngx_http_pprof_gops_make(&user, &pmcf->gops_dir, 0);
+            rc = ngx_http_pprof_gops_make(&user, &pmcf->gops_dir);
         }
 
     } else if (ngx_http_pprof_gops_config(cycle, &user, &pmcf->gops_dir)
@@ -176,7 +170,7 @@ ngx_http_pprof_gops_init(ngx_cycle_t *cycle)
         rc = NGX_OK;
 
     } else {
-        rc = ngx_http_pprof_gops_beside(cycle, &user, &pmcf->gops_dir);
+        rc = ngx_http_pprof_gops_inside(cycle, &user, pmcf);
     }
 
     if (rc != NGX_OK) {
@@ -230,7 +224,7 @@ ngx_http_pprof_gops_config(ngx_cycle_t *cycle,
     /* nothing is made for others in somebody's home */
 
     if (user->uid == geteuid()
-        && ngx_http_pprof_gops_make(user, &path, 0) != NGX_OK)
+        && ngx_http_pprof_gops_make(user, &path) != NGX_OK)
     {
         return NGX_DECLINED;
     }
@@ -245,33 +239,24 @@ ngx_http_pprof_gops_config(ngx_cycle_t *cycle,
 }
 
 
+/* In the profiler's directory, which was made before. */
+
 static ngx_int_t
-ngx_http_pprof_gops_beside(ngx_cycle_t *cycle,
-    ngx_http_pprof_gops_user_t *user, ngx_str_t *dir)
+ngx_http_pprof_gops_inside(ngx_cycle_t *cycle,
+    ngx_http_pprof_gops_user_t *user, ngx_http_pprof_main_conf_t *pmcf)
 {
-    size_t      len;
-    ngx_str_t   path;
+    ngx_str_t  *dir;
 
-    ngx_str_set(&path, NGX_HTTP_CLIENT_TEMP_PATH);
+    dir = pmcf->dir ? &pmcf->dir->name : &pmcf->default_dir;
 
-    if (ngx_conf_full_name(cycle, &path, 0) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    len = path.len;
-
-    while (len > 1 && path.data[len - 1] != '/') {
-        len--;
-    }
-
-    if (ngx_http_pprof_gops_join(cycle, dir, (char *) path.data, len,
-                                 NGX_HTTP_PPROF_GOPS_DIR)
+    if (ngx_http_pprof_gops_join(cycle, &pmcf->gops_dir, (char *) dir->data,
+                                 dir->len, "/gops")
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_pprof_gops_make(user, dir, len);
+    return ngx_http_pprof_gops_make(user, &pmcf->gops_dir);
 }
 
 
@@ -296,22 +281,19 @@ ngx_http_pprof_gops_join(ngx_cycle_t *cycle, ngx_str_t *path, const char *dir,
 
 
 /*
- * What is missing is made: the last of it for the workers' user alone, and
- * likewise what is above it from byte "own" on, unless that is 0.  What is there
- * is somebody's, and stays as it is.
+ * What is missing is made, the last of it for the workers' user alone.  What is
+ * there is somebody's, and stays as it is.
  *
  * A path may lead through directories that the workers' user can write: only
  * what was opened is given away, never a name.
  */
 
 static ngx_int_t
-ngx_http_pprof_gops_make(ngx_http_pprof_gops_user_t *user, ngx_str_t *dir,
-    size_t own)
+ngx_http_pprof_gops_make(ngx_http_pprof_gops_user_t *user, ngx_str_t *dir)
 {
-    int         at, fd;
-    char        name[NGX_MAX_PATH + 1];
-    size_t      i, start;
-    ngx_uint_t  mine;
+    int     at, fd;
+    char    name[NGX_MAX_PATH + 1];
+    size_t  i, start;
 
     if (dir->len > NGX_MAX_PATH) {
         ngx_set_errno(ENAMETOOLONG);
@@ -330,9 +312,7 @@ ngx_http_pprof_gops_make(ngx_http_pprof_gops_user_t *user, ngx_str_t *dir,
             ngx_memcpy(name, dir->data + start, i - start);
             name[i - start] = '\0';
 
-            mine = i == dir->len || (own && i > own);
-
-            fd = ngx_http_pprof_gops_enter(user, at, name, mine);
+            fd = ngx_http_pprof_gops_enter(user, at, name, i == dir->len);
 
             (void) close(at);
             at = fd;

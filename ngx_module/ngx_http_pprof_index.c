@@ -129,7 +129,9 @@ ngx_http_pprof_index_done(ngx_http_request_t *r, prt_job_t *job)
     ngx_http_pprof_print(&page, "%s", ngx_http_pprof_head);
 
     ngx_http_pprof_index_profiles(&page, job);
+    ngx_http_pprof_index_recorder(&page);
     ngx_http_pprof_index_workers(&page, job);
+    ngx_http_pprof_index_deaths(&page);
     ngx_http_pprof_zones(&page);
     ngx_http_pprof_index_naming(&page, job);
     ngx_http_pprof_index_hints(&page, r);
@@ -243,7 +245,6 @@ static void
 ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
     const prt_worker_info_t *w)
 {
-    uint64_t     age;
     const char  *state;
 
     ngx_http_pprof_print(page, "<tr><td class=\"n\">%ud</td>", w->slot);
@@ -261,23 +262,7 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
         "<td class=\"n\"><a href=\"profile?pid=%P\">%P</a></td>",
         w->pid, w->pid);
 
-    age = w->age / 1000000000;
-
-    if (age >= 86400) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLd&nbsp;%uLh</td>",
-                             age / 86400, age % 86400 / 3600);
-
-    } else if (age >= 3600) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLh&nbsp;%uLm</td>",
-                             age / 3600, age % 3600 / 60);
-
-    } else if (age >= 60) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLm&nbsp;%uLs</td>",
-                             age / 60, age % 60);
-
-    } else {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLs</td>", age);
-    }
+    ngx_http_pprof_index_age(page, w->age);
 
     if (w->silent) {
         state = "does not answer";
@@ -352,6 +337,31 @@ ngx_http_pprof_index_gops(ngx_http_pprof_page_t *page,
     }
 
     ngx_http_pprof_print(page, "</td>");
+}
+
+
+void
+ngx_http_pprof_index_age(ngx_http_pprof_page_t *page, uint64_t ns)
+{
+    uint64_t  age;
+
+    age = ns / 1000000000;
+
+    if (age >= 86400) {
+        ngx_http_pprof_print(page, "<td class=\"n\">%uLd&nbsp;%uLh</td>",
+                             age / 86400, age % 86400 / 3600);
+
+    } else if (age >= 3600) {
+        ngx_http_pprof_print(page, "<td class=\"n\">%uLh&nbsp;%uLm</td>",
+                             age / 3600, age % 3600 / 60);
+
+    } else if (age >= 60) {
+        ngx_http_pprof_print(page, "<td class=\"n\">%uLm&nbsp;%uLs</td>",
+                             age / 60, age % 60);
+
+    } else {
+        ngx_http_pprof_print(page, "<td class=\"n\">%uLs</td>", age);
+    }
 }
 
 

@@ -98,6 +98,7 @@ ngx_http_pprof_job_handler(ngx_event_t *ev)
 
         if (job == NULL) {
             ngx_http_pprof_goroutines();
+            ngx_http_pprof_trace();
             return;
         }
 

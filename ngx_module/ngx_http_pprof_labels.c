@@ -54,8 +54,6 @@ typedef enum {
 } ngx_http_pprof_kind_t;
 
 
-static void ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now);
-static ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
 static uint32_t ngx_http_pprof_labels_find(ngx_http_request_t *r,
     ngx_uint_t phase) __attribute__((noinline));
 static ngx_http_pprof_set_t *ngx_http_pprof_labels_set(ngx_http_request_t *r,
@@ -77,6 +75,9 @@ static ngx_int_t ngx_http_pprof_enter_anew(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph) __attribute__((noinline));
 static void ngx_http_pprof_labels_meet(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_pprof_traced(ngx_http_request_t *r,
+    ngx_http_phase_handler_t *ph);
+static ngx_int_t ngx_http_pprof_traced_log_handler(ngx_http_request_t *r);
 
 
 static ngx_str_t  ngx_http_pprof_phase_names[] = {
@@ -335,7 +336,7 @@ ngx_http_pprof_labels_engine(ngx_cycle_t *cycle)
 }
 
 
-static void
+void
 ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
 {
     ngx_http_request_t  *r;
@@ -365,7 +366,7 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
  * log's current request is not asked: it can be one that was freed.
  */
 
-static ngx_http_request_t *
+ngx_http_request_t *
 ngx_http_pprof_labels_request(ngx_event_t *ev)
 {
     ngx_connection_t    *c;
@@ -784,4 +785,70 @@ ngx_http_pprof_labels_output(ngx_http_request_t *r)
 
     prt_labels = ngx_http_pprof_labels_of(r);
     ngx_http_pprof_wait_see(r);
+}
+
+
+/*
+ * While a trace is recorded other functions stand in the places of ours: it
+ * costs nothing else at other times.
+ */
+
+void
+ngx_http_pprof_labels_trace(ngx_uint_t on)
+{
+    ngx_uint_t                  i;
+    ngx_array_t                *handlers;
+    ngx_http_handler_pt        *h;
+    ngx_http_phase_handler_t   *ph;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    for (i = 0; i < ngx_http_pprof_hot.nphases; i++) {
+        ph = &ngx_http_pprof_hot.engine[i];
+
+        if (on && ph->checker == ngx_http_pprof_enter) {
+            ph->checker = ngx_http_pprof_traced;
+
+        } else if (!on && ph->checker == ngx_http_pprof_traced) {
+            ph->checker = ngx_http_pprof_enter;
+        }
+    }
+
+    cmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_core_module);
+
+    handlers = &cmcf->phases[NGX_HTTP_LOG_PHASE].handlers;
+    h = handlers->elts;
+
+    for (i = 0; i < handlers->nelts; i++) {
+
+        if (on && h[i] == ngx_http_pprof_log_handler) {
+            h[i] = ngx_http_pprof_traced_log_handler;
+
+        } else if (!on && h[i] == ngx_http_pprof_traced_log_handler) {
+            h[i] = ngx_http_pprof_log_handler;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_pprof_traced(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
+{
+    ngx_uint_t  phase;
+
+    phase = ngx_http_pprof_hot.phases[r->phase_handler];
+
+    ngx_http_pprof_trace_phase(r, ngx_http_pprof_labels_in(r, phase));
+
+    return ngx_http_pprof_enter(r, ph);
+}
+
+
+static ngx_int_t
+ngx_http_pprof_traced_log_handler(ngx_http_request_t *r)
+{
+    ngx_http_pprof_trace_done(r,
+                              ngx_http_pprof_labels_in(r, NGX_HTTP_LOG_PHASE));
+
+    return ngx_http_pprof_log_handler(r);
 }

@@ -24,7 +24,11 @@
 #define NGX_HTTP_PPROF_MAX_DURATION_MAX      86400000
 
 
+/* of connections, one in so many */
+#define NGX_HTTP_PPROF_SAMPLE_MAX            1000000
+
 #define NGX_HTTP_PPROF_STALL_OFF             NGX_MAX_INT_T_VALUE
+#define NGX_HTTP_PPROF_TRACE_STALL_OFF       NGX_MAX_INT_T_VALUE
 
 
 #define NGX_HTTP_PPROF_DEBUG_PATH  "/usr/lib/debug"
@@ -85,6 +89,22 @@ static ngx_http_pprof_range_t  ngx_http_pprof_stall_threshold_range = {
 static ngx_http_pprof_range_t  ngx_http_pprof_block_rate_range = {
     NGX_HTTP_PPROF_NSEC, PRT_BLOCK_RATE_MIN, PRT_BLOCK_RATE_MAX,
     "1ns to 1s, with a unit (ns, us, ms, s), or \"off\"", PRT_BLOCK_OFF
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_trace_buffer_range = {
+    NGX_HTTP_PPROF_SIZE, PRT_TRACE_MIN, PRT_TRACE_MAX, "1m to 1g", 0
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_trace_stall_range = {
+    NGX_HTTP_PPROF_TIME, PRT_STALL_MIN / 1000000, PRT_STALL_MAX / 1000000,
+    "1ms to 1h, or \"off\"", NGX_HTTP_PPROF_TRACE_STALL_OFF
+};
+
+
+static ngx_http_pprof_range_t  ngx_http_pprof_trace_sample_range = {
+    NGX_HTTP_PPROF_NUMBER, 1, NGX_HTTP_PPROF_SAMPLE_MAX, "1 to 1000000", 0
 };
 
 
@@ -151,6 +171,7 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, heap_mmap),
       NULL },
+
     { ngx_string("pprof_stall_threshold"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_pprof_number,
@@ -165,6 +186,13 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       offsetof(ngx_http_pprof_main_conf_t, block_rate),
       &ngx_http_pprof_block_rate_range },
 
+    { ngx_string("pprof_trace_sample"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, trace_sample),
+      &ngx_http_pprof_trace_sample_range },
+
     { ngx_string("pprof_debug_path"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
       ngx_http_pprof_debug_path,
@@ -178,6 +206,41 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, max_duration),
       &ngx_http_pprof_max_duration_range },
+
+    { ngx_string("pprof_trace_buffer"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, trace_buffer),
+      &ngx_http_pprof_trace_buffer_range },
+
+    { ngx_string("pprof_trace_on_crash"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, trace_on_crash),
+      NULL },
+
+    { ngx_string("pprof_trace_on_stall"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_number,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, trace_on_stall),
+      &ngx_http_pprof_trace_stall_range },
+
+    { ngx_string("pprof_dir"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_dir,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_pprof_main_conf_t, dir),
+      NULL },
+
+    { ngx_string("pprof_trace_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_pprof_trace_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("pprof_gops"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -251,6 +314,10 @@ ngx_http_pprof_create_main_conf(ngx_conf_t *cf)
     pmcf->stall_threshold = NGX_CONF_UNSET_MSEC;
     pmcf->block_rate = NGX_CONF_UNSET_UINT;
     pmcf->max_duration = NGX_CONF_UNSET_MSEC;
+    pmcf->trace_buffer = NGX_CONF_UNSET_SIZE;
+    pmcf->trace_on_crash = NGX_CONF_UNSET;
+    pmcf->trace_on_stall = NGX_CONF_UNSET_MSEC;
+    pmcf->trace_sample = NGX_CONF_UNSET_UINT;
     pmcf->gops = NGX_CONF_UNSET_UINT;
 
     return pmcf;
@@ -270,8 +337,13 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(pmcf->stall_threshold,
                              PRT_STALL_DEFAULT / 1000000);
     ngx_conf_init_uint_value(pmcf->block_rate, PRT_BLOCK_RATE_DEFAULT);
+    ngx_conf_init_uint_value(pmcf->trace_sample, 1);
     ngx_conf_init_msec_value(pmcf->max_duration,
                              NGX_HTTP_PPROF_MAX_DURATION_DEFAULT);
+    ngx_conf_init_size_value(pmcf->trace_buffer, PRT_TRACE_DEFAULT);
+    ngx_conf_init_value(pmcf->trace_on_crash, 1);
+    ngx_conf_init_msec_value(pmcf->trace_on_stall,
+                             NGX_HTTP_PPROF_TRACE_STALL_OFF);
     ngx_conf_init_uint_value(pmcf->gops, NGX_HTTP_PPROF_AUTO);
 
     return NGX_CONF_OK;
@@ -650,19 +722,24 @@ ngx_http_pprof_init(ngx_conf_t *cf)
         *h = ngx_http_pprof_hidden_handler;
     }
 
-    if (!pmcf->served) {
-        return ngx_http_pprof_gops_wanted(pmcf)
-               ? ngx_http_pprof_labels_init(cf) : NGX_OK;
+    if (!pmcf->served && !ngx_http_pprof_gops_wanted(pmcf)) {
+        return NGX_OK;
     }
 
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
-    if (h == NULL) {
+    if (ngx_http_pprof_file_init(cf, pmcf) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    *h = ngx_http_pprof_access_handler;
+    if (pmcf->served) {
+        h = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
 
-    ngx_http_pprof_filter_init();
+        *h = ngx_http_pprof_access_handler;
+
+        ngx_http_pprof_filter_init();
+    }
 
     return ngx_http_pprof_labels_init(cf);
 }
@@ -787,6 +864,12 @@ ngx_http_pprof_options(ngx_cycle_t *cycle, prt_options_t *options)
     options->debug_path = (char *) pmcf->debug_path.data;
     options->gauges = ngx_http_pprof_gauges;
     options->goroutines = 1;
+    options->trace_buffer = pmcf->trace_buffer;
+    options->trace_path = (char *) pmcf->trace_path.data;
+    options->trace_on_crash = (int) pmcf->trace_on_crash;
+    options->trace_on_stall =
+        pmcf->trace_on_stall == NGX_HTTP_PPROF_TRACE_STALL_OFF
+        ? 0 : (uint64_t) pmcf->trace_on_stall * 1000000;
 
 #if (NGX_THREADS)
     options->pools = (const void *) ngx_thread_task_post;

@@ -32,6 +32,15 @@ typedef struct {
     ngx_uint_t                  block_rate;       /* ns */
     ngx_str_t                   debug_path;   /* with its NUL */
     ngx_msec_t                  max_duration;
+    ngx_uint_t                  trace_sample;
+
+    size_t                      trace_buffer;
+    ngx_flag_t                  trace_on_crash;
+    ngx_msec_t                  trace_on_stall;
+    ngx_path_t                 *dir;         /* NULL: none given, but this: */
+    ngx_str_t                   default_dir; /* with its NUL */
+    ngx_str_t                   trace_file;  /* as written */
+    ngx_str_t                   trace_path;  /* with its NUL */
     ngx_uint_t                  gops;        /* NGX_HTTP_PPROF_* */
     ngx_str_t                   gops_dir;    /* with its NUL */
 
@@ -140,6 +149,13 @@ ngx_http_handler_pt ngx_http_pprof_labels_handler(ngx_http_request_t *r);
 ngx_http_request_t *ngx_http_pprof_labels_upstream_request(
     ngx_connection_t *c);
 
+/* Where an event begins, for the trace: which calls it instead of the loop. */
+void ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now);
+ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
+
+/* Whether phases and the end of a request are told to the trace. */
+void ngx_http_pprof_labels_trace(ngx_uint_t on);
+
 /* The request's state tells how to know its upstream's events from now on. */
 void ngx_http_pprof_labels_learn(ngx_http_request_t *r);
 
@@ -197,6 +213,19 @@ void ngx_http_pprof_wait_switch(ngx_http_request_t *r);
 void ngx_http_pprof_wait_ended(ngx_http_request_t *r);
 
 void ngx_http_pprof_labels_output(ngx_http_request_t *r);
+
+/* Whether an event has worked on it before, and left it. */
+ngx_uint_t ngx_http_pprof_wait_known(ngx_http_request_t *r);
+
+/* whether the trace is recorded, and what it is told then */
+
+extern ngx_uint_t           ngx_http_pprof_tracing;
+
+void ngx_http_pprof_trace_switch(ngx_http_request_t *r, ngx_uint_t new);
+void ngx_http_pprof_trace_left(ngx_http_request_t *r);
+void ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now);
+void ngx_http_pprof_trace_phase(ngx_http_request_t *r, uint32_t labels);
+void ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels);
 
 #pragma GCC visibility pop
 
@@ -261,6 +290,11 @@ ngx_int_t ngx_http_pprof_goroutines_init(ngx_cycle_t *cycle);
 void ngx_http_pprof_goroutines(void);
 
 
+/* trace: switches it on or off, if the runtime has been asked to */
+
+void ngx_http_pprof_trace(void);
+
+
 /* guard: which protection of other modules a location has */
 
 ngx_int_t ngx_http_pprof_guard_watch(ngx_conf_t *cf);
@@ -282,7 +316,37 @@ ngx_int_t ngx_http_pprof_handler(ngx_http_request_t *r);
 u_char *ngx_http_pprof_root(ngx_http_request_t *r);
 
 
+/* flight recorder; "error" is JSON, and as ngx_http_pprof_error() */
+
+ngx_int_t ngx_http_pprof_recorder_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_run_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_stop_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_snapshot_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_file_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_pprof_recorder_error(ngx_http_request_t *r,
+    ngx_uint_t status, const char *fmt, ...);
+
+
+/* its file: where it lies, the directory, and sending it */
+
+char *ngx_http_pprof_dir(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pprof_trace_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_pprof_file_init(ngx_conf_t *cf,
+    ngx_http_pprof_main_conf_t *pmcf);
+void ngx_http_pprof_file_make(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_pprof_file_send(ngx_http_request_t *r,
+    prt_file_kind_t kind);
+
+
 /* profile, symbol, index */
+
+/* A parameter, unescaped; NGX_DECLINED: none, or an empty one. */
+ngx_int_t ngx_http_pprof_arg(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+/* "events" of a trace, 0 where there is none; NGX_ERROR: a bad one. */
+ngx_int_t ngx_http_pprof_events(ngx_http_request_t *r, uint64_t *events);
 
 ngx_int_t ngx_http_pprof_profile_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_symbol_handler(ngx_http_request_t *r);
@@ -301,6 +365,9 @@ typedef struct {
 
 void ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...);
 void ngx_http_pprof_zones(ngx_http_pprof_page_t *page);
+void ngx_http_pprof_index_recorder(ngx_http_pprof_page_t *page);
+void ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page);
+void ngx_http_pprof_index_age(ngx_http_pprof_page_t *page, uint64_t ns);
 
 /* Any thread; NGX_DECLINED if the zone is not laid out as nginx does it. */
 ngx_int_t ngx_http_pprof_zone_usage(ngx_shm_zone_t *zone, ngx_uint_t *pages,
@@ -317,6 +384,7 @@ typedef struct {
 extern ngx_http_pprof_type_t  ngx_http_pprof_text;
 extern ngx_http_pprof_type_t  ngx_http_pprof_html;
 extern ngx_http_pprof_type_t  ngx_http_pprof_binary;
+extern ngx_http_pprof_type_t  ngx_http_pprof_json;
 
 /*
  * A format of ngx_sprintf(), without newline.  The result is what a content
@@ -328,6 +396,13 @@ ngx_int_t ngx_http_pprof_error(ngx_http_request_t *r, ngx_uint_t status,
 /* Data lives as long as the request; to HEAD only the headers are sent. */
 ngx_int_t ngx_http_pprof_answer(ngx_http_request_t *r,
     ngx_http_pprof_type_t *type, const u_char *data, size_t size);
+ngx_int_t ngx_http_pprof_answer_status(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_http_pprof_type_t *type, const u_char *data,
+    size_t size);
+
+/* The headers, for who sends the body himself; size -1: not known. */
+ngx_int_t ngx_http_pprof_send_header(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_http_pprof_type_t *type, off_t size);
 
 /* The headers alone, where the length of the answer is not known. */
 ngx_int_t ngx_http_pprof_answer_head(ngx_http_request_t *r,

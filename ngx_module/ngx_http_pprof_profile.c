@@ -14,6 +14,7 @@
 
 
 #define NGX_HTTP_PPROF_SECONDS      30          /* of "profile" */
+#define NGX_HTTP_PPROF_TRACE        1           /* of "trace" */
 #define NGX_HTTP_PPROF_SECONDS_MAX  1000000000  /* more is as much */
 
 #define NGX_HTTP_PPROF_NS           1000000000  /* of a second */
@@ -26,8 +27,6 @@ static ngx_int_t ngx_http_pprof_which(ngx_http_request_t *r,
 static ngx_int_t ngx_http_pprof_profile_done(ngx_http_request_t *r,
     prt_job_t *job);
 static ngx_int_t ngx_http_pprof_profile_header(ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_arg(ngx_http_request_t *r, const char *name,
-    ngx_str_t *value);
 static ngx_int_t ngx_http_pprof_seconds(ngx_str_t *value, uint64_t *ns);
 static ngx_uint_t ngx_http_pprof_debug(ngx_str_t *value);
 
@@ -105,19 +104,27 @@ ngx_http_pprof_window(ngx_http_request_t *r, prt_profile_request_t *req)
 {
     ngx_int_t                    n;
     ngx_str_t                    value, debug;
-    ngx_uint_t                   given;
+    ngx_uint_t                   given, trace;
     ngx_http_pprof_main_conf_t  *pmcf;
 
     given = ngx_http_pprof_arg(r, "seconds", &value) == NGX_OK;
+    trace = (req->profile->flags & PRT_PROFILE_TRACE) ? 1 : 0;
 
     if (req->profile->flags & PRT_PROFILE_WINDOW) {
 
         if (!given || ngx_http_pprof_seconds(&value, &req->window) != NGX_OK) {
-            req->window = (uint64_t) NGX_HTTP_PPROF_SECONDS
+            req->window = (uint64_t) (trace ? NGX_HTTP_PPROF_TRACE
+                                            : NGX_HTTP_PPROF_SECONDS)
                           * NGX_HTTP_PPROF_NS;
         }
 
-        if (ngx_http_pprof_arg(r, "hz", &value) == NGX_OK) {
+        if (trace && ngx_http_pprof_events(r, &req->events) != NGX_OK) {
+            return ngx_http_pprof_error(r, NGX_HTTP_BAD_REQUEST,
+                                        "invalid value for \"events\" - must "
+                                        "be a positive integer");
+        }
+
+        if (!trace && ngx_http_pprof_arg(r, "hz", &value) == NGX_OK) {
             n = ngx_atoi(value.data, value.len);
 
             if (n < PRT_CPU_RATE_MIN || n > PRT_CPU_RATE_MAX) {
@@ -267,7 +274,7 @@ ngx_http_pprof_profile_header(ngx_http_request_t *r)
 
 /* An empty parameter is as good as none, as in Go. */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_pprof_arg(ngx_http_request_t *r, const char *name, ngx_str_t *value)
 {
     u_char     *src, *dst;
@@ -290,6 +297,30 @@ ngx_http_pprof_arg(ngx_http_request_t *r, const char *name, ngx_str_t *value)
     ngx_unescape_uri(&dst, &src, raw.len, 0);
 
     value->len = dst - value->data;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_pprof_events(ngx_http_request_t *r, uint64_t *events)
+{
+    ngx_int_t  n;
+    ngx_str_t  value;
+
+    *events = 0;
+
+    if (ngx_http_pprof_arg(r, "events", &value) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    n = ngx_atoi(value.data, value.len);
+
+    if (n < 1) {
+        return NGX_ERROR;
+    }
+
+    *events = (uint64_t) n;
 
     return NGX_OK;
 }

@@ -23,6 +23,8 @@ typedef struct {
 
 static ngx_http_pprof_route_t *ngx_http_pprof_route(ngx_http_request_t *r,
     u_char *path, u_char *last);
+static ngx_http_pprof_route_t *ngx_http_pprof_find(
+    ngx_http_pprof_route_t *routes, u_char *path, size_t len);
 static ngx_uint_t ngx_http_pprof_cross_site(ngx_http_request_t *r);
 static u_char *ngx_http_pprof_last(u_char *start, u_char *end,
     const char *text, size_t len);
@@ -47,6 +49,42 @@ static ngx_http_pprof_route_t  ngx_http_pprof_routes[] = {
     { ngx_string("/symbol"),
       NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_POST, "GET, HEAD, POST",
       ngx_http_pprof_symbol_handler },
+
+    { ngx_null_string, 0, NULL, NULL }
+};
+
+
+/* below "/debug/trace" */
+
+static ngx_http_pprof_route_t  ngx_http_pprof_trace_routes[] = {
+
+    { ngx_string("/recorder"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      ngx_http_pprof_recorder_handler },
+
+    { ngx_string("/recorder/run"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      ngx_http_pprof_recorder_run_handler },
+
+    { ngx_string("/recorder/stop"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      ngx_http_pprof_recorder_stop_handler },
+
+    { ngx_string("/recorder/snapshot"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      ngx_http_pprof_recorder_snapshot_handler },
+
+    { ngx_string("/recorder/trace.out"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      ngx_http_pprof_recorder_file_handler },
+
+    { ngx_string("/recorder/trace.out.crash"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      ngx_http_pprof_recorder_file_handler },
+
+    { ngx_string("/recorder/trace.out.stall"),
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      ngx_http_pprof_recorder_file_handler },
 
     { ngx_null_string, 0, NULL, NULL }
 };
@@ -86,8 +124,7 @@ ngx_http_pprof_handler(ngx_http_request_t *r)
     route = NULL;
 
     if (path) {
-        route = ngx_http_pprof_route(r, path + sizeof("/debug/pprof") - 1,
-                                     r->uri.data + r->uri.len);
+        route = ngx_http_pprof_route(r, path, r->uri.data + r->uri.len);
     }
 
     if (route == NULL) {
@@ -126,9 +163,7 @@ ngx_http_pprof_root(ngx_http_request_t *r)
     trace = ngx_http_pprof_last(r->uri.data, end, "/debug/trace",
                                 sizeof("/debug/trace") - 1);
 
-    /* the recorder answers below "/debug/trace", which is not here yet */
-
-    return trace > pprof ? NULL : pprof;
+    return trace > pprof ? trace : pprof;
 }
 
 
@@ -158,19 +193,25 @@ static ngx_http_pprof_route_t *
 ngx_http_pprof_route(ngx_http_request_t *r, u_char *path, u_char *last)
 {
     size_t                     len;
+    ngx_uint_t                 trace;
     ngx_http_pprof_ctx_t      *ctx;
     ngx_http_pprof_route_t    *route;
     const prt_profile_info_t  *profile;
 
+    /* both roots are of one length */
+
+    trace = path[sizeof("/debug/") - 1] == 't';
+
+    path += sizeof("/debug/pprof") - 1;
     len = last - path;
 
-    for (route = ngx_http_pprof_routes; route->handler; route++) {
+    if (trace) {
+        return ngx_http_pprof_find(ngx_http_pprof_trace_routes, path, len);
+    }
 
-        if (route->path.len == len
-            && ngx_memcmp(route->path.data, path, len) == 0)
-        {
-            return route;
-        }
+    route = ngx_http_pprof_find(ngx_http_pprof_routes, path, len);
+    if (route) {
+        return route;
     }
 
     profile = prt_profile_find((char *) path + 1, len - 1);
@@ -186,6 +227,24 @@ ngx_http_pprof_route(ngx_http_request_t *r, u_char *path, u_char *last)
     ctx->profile = profile;
 
     return &ngx_http_pprof_profile_route;
+}
+
+
+static ngx_http_pprof_route_t *
+ngx_http_pprof_find(ngx_http_pprof_route_t *routes, u_char *path, size_t len)
+{
+    ngx_http_pprof_route_t  *route;
+
+    for (route = routes; route->handler; route++) {
+
+        if (route->path.len == len
+            && ngx_memcmp(route->path.data, path, len) == 0)
+        {
+            return route;
+        }
+    }
+
+    return NULL;
 }
 
 

@@ -96,6 +96,12 @@ ngx_http_pprof_subrequests(ngx_http_request_t *r)
 {
     ngx_http_postponed_request_t  *pr;
 
+    /* the one that may send is not among the postponed ones any more */
+
+    if (r == r->main && r->connection->data != r) {
+        return 1;
+    }
+
     for (pr = r->postponed; pr; pr = pr->next) {
         if (pr->request && !pr->request->done) {
             return 1;

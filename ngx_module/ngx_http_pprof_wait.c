@@ -207,12 +207,23 @@ ngx_http_pprof_wait_arrive(ngx_http_request_t *r)
 
     w = ngx_http_pprof_wait_get(r);
 
+    if (ngx_http_pprof_tracing) {
+        ngx_http_pprof_trace_switch(r, w == NULL);
+    }
+
     if (w) {
         ngx_http_pprof_wait_stop(w);
 
     } else {
         ngx_http_pprof_wait_header(r);
     }
+}
+
+
+ngx_uint_t
+ngx_http_pprof_wait_known(ngx_http_request_t *r)
+{
+    return ngx_http_pprof_wait_get(r) != NULL;
 }
 
 
@@ -348,6 +359,10 @@ ngx_http_pprof_wait_state(ngx_http_request_t *r, ngx_http_pprof_wait_t *w,
 {
     uint32_t                      labels;
     ngx_http_pprof_wait_stack_t  *stack;
+
+    if (ngx_http_pprof_tracing) {
+        ngx_http_pprof_trace_wait(r, now);
+    }
 
     /* a subrequest is over, a main request is when it is logged */
 
@@ -498,6 +513,10 @@ ngx_http_pprof_wait_make(ngx_http_request_t *r)
     r->pool->cleanup = &w->cleanup;
 
     ngx_http_set_ctx(r, w, ngx_http_pprof_wait_module);
+
+    if (ngx_http_pprof_tracing) {
+        ngx_http_pprof_trace_left(r);
+    }
 
     return w;
 }

@@ -73,6 +73,7 @@ ngx_pprof_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ngx_http_pprof_file_make(cycle);
     ngx_http_pprof_gops_init(cycle);
 
     /* workers lose the environment before they start the runtime */

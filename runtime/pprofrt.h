@@ -56,6 +56,12 @@ extern "C" {
 #define PRT_BLOCK_RATE_MAX     1000000000
 #define PRT_BLOCK_OFF          INT64_MAX
 
+#define PRT_TRACE_MIN          (1024 * 1024)          /* bytes */
+#define PRT_TRACE_DEFAULT      (16 * 1024 * 1024)
+#define PRT_TRACE_MAX          (1024 * 1024 * 1024)
+
+#define PRT_RECORDER_MAX       1800000000000ull       /* ns */
+
 #define PRT_ERROR_LEN          256                    /* an error text, with NUL */
 
 #define PRT_EXPORT             __attribute__((visibility("default")))
@@ -122,6 +128,12 @@ typedef struct {
     uint64_t               block_rate;
 
     /*
+     * Bytes that the process's trace is kept in, the latest part of it; touched
+     * while it is recorded only.  0: default.
+     */
+    size_t                 trace_buffer;
+
+    /*
      * 1: the main program is an event loop.  Its own calls on sockets never
      * block and need no look at the clock, nor does its wait for events, of
      * which it tells by prt_loop_wait().  And no thread of the process is ever
@@ -171,6 +183,20 @@ typedef struct {
      * prt_goroutines_wanted(); 0: it has no such thing.
      */
     int                    goroutines;
+
+    /*
+     * Where the flight recorder writes, an absolute path; NULL: there is no
+     * recorder.
+     */
+    const char            *trace_path;
+
+    /*
+     * While the recorder runs: 1: what it has is written when a process has
+     * died by a signal; and in ns, when an event was a stall that took so long;
+     * 0: never.  Once a minute at most.
+     */
+    int                    trace_on_crash;
+    uint64_t               trace_on_stall;
 
     /*
      * 1: an agent answers the gops protocol, at a port of 127.0.0.1 that the
@@ -407,6 +433,92 @@ PRT_EXPORT void prt_wait_add(uint32_t stack, uint32_t labels, unsigned count,
     uint64_t delay);
 
 
+/*
+ * trace: what happens, in its order, while somebody records it: a window of the
+ * profile "trace", or a recorder.  At other times these cost one look at a
+ * variable.  Names and texts are kept for good, so there must be a bounded number
+ * of them.  Any thread; signal-safe; all keep errno.
+ */
+
+/* Not 0 while it is recorded. */
+PRT_EXPORT extern int prt_tracing;
+
+/*
+ * A task is what has a begin and an end, on whichever threads; "parent": 0, or
+ * another one.  Its number is 0 while nothing is recorded, which all the others
+ * take as well.
+ */
+PRT_EXPORT uint64_t prt_trace_task(uint64_t parent, const char *name,
+    size_t len);
+PRT_EXPORT void prt_trace_task_end(uint64_t task);
+
+/*
+ * A region is a part of the work on a task (0: on none), or what the calling
+ * thread does; they nest.  Names of its begin and its end are the same.
+ */
+PRT_EXPORT void prt_trace_region(uint64_t task, const char *name,
+    size_t len);
+PRT_EXPORT void prt_trace_region_end(uint64_t task, const char *name,
+    size_t len);
+
+/* A message: its kind, and a text, both of a bounded number. */
+PRT_EXPORT void prt_trace_log(uint64_t task, const char *key, size_t key_len,
+    const char *text, size_t len);
+
+
+/*
+ * The same of the control thread's event loop, as it works on goroutines: "g" is
+ * a number of up to 48 bits that no other one has at the same time.  To be called
+ * while prt_tracing only, with times of prt_loop_event() and its like, or of
+ * prt_trace_now().  Control thread only.
+ */
+
+#define PRT_TRACE_NEW          0x01       /* it begins to exist */
+#define PRT_TRACE_READY        0x02       /* by an event, which begins with it */
+
+#define PRT_TRACE_NETWORK      0          /* classes of states */
+#define PRT_TRACE_SYNC         1
+#define PRT_TRACE_SLEEP        2
+#define PRT_TRACE_OTHER        3
+
+PRT_EXPORT uint64_t prt_trace_now(void);
+
+/* Whether recording has been switched since the last call, and to what. */
+PRT_EXPORT int prt_trace_switched(int *on);
+
+/* A state to wait in; the number is 0 if there is no room. */
+PRT_EXPORT unsigned prt_trace_state(uint64_t name, unsigned kind);
+
+PRT_EXPORT void prt_trace_woken(uint64_t time);
+PRT_EXPORT void prt_trace_wait(uint64_t time);
+
+/* Nothing comes after it, until the next prt_trace_woken(). */
+PRT_EXPORT void prt_trace_off(uint64_t time);
+
+/*
+ * It goes on, instead of another one; "root" is a prt_frame() that tells its
+ * kind.  Number 0 is the loop itself, with what it does for nobody.
+ */
+PRT_EXPORT void prt_trace_run(uint64_t time, uint64_t g, unsigned flags,
+    uint64_t root);
+
+/* The one that runs works for the task of that one. */
+PRT_EXPORT void prt_trace_owner(uint64_t time, uint64_t g);
+
+/* What it waits for when the event is over. */
+PRT_EXPORT void prt_trace_block(uint64_t time, uint64_t g, unsigned state,
+    uint32_t labels);
+
+/* It is over. */
+PRT_EXPORT void prt_trace_end(uint64_t time, uint64_t g);
+
+/* Its task begins, comes to another phase, and is done. */
+PRT_EXPORT void prt_trace_begin(uint64_t time, uint64_t g);
+PRT_EXPORT void prt_trace_phase(uint64_t time, uint64_t g, uint32_t labels);
+PRT_EXPORT void prt_trace_done(uint64_t time, uint64_t g, unsigned status,
+    uint64_t bytes);
+
+
 /* profiles */
 
 #define PRT_PROFILE_WINDOW     0x01       /* only exists over a window: "profile" */
@@ -415,6 +527,7 @@ PRT_EXPORT void prt_wait_add(uint32_t stack, uint32_t labels, unsigned count,
 #define PRT_PROFILE_MEMORY     0x08       /* of memory: gc= has a meaning */
 #define PRT_PROFILE_BLOCK      0x10       /* of delays, sampled by pprof_block_rate */
 #define PRT_PROFILE_NOW        0x40       /* what there is at this moment; debug=2 lists it */
+#define PRT_PROFILE_TRACE      0x80       /* no profile: Go's execution trace */
 
 
 typedef struct {
@@ -454,6 +567,7 @@ typedef struct {
     pid_t                  pid;           /* PRT_ANY: all */
     int                    debug;         /* 0: profile.proto, gzipped; 1, 2: text */
     int                    trim;          /* the processes give free memory back first */
+    uint64_t               events;        /* of a trace, at most; 0: a million or so */
 } prt_profile_request_t;
 
 
@@ -461,6 +575,7 @@ typedef enum {
     PRT_OK = 0,
     PRT_NOT_FOUND,                        /* no such worker or pid */
     PRT_BUSY,                             /* too many windows at once */
+    PRT_CONFLICT,                         /* the recorder runs already, or does not */
     PRT_FAILED                            /* see the text */
 } prt_status_t;
 
@@ -527,6 +642,22 @@ PRT_EXPORT prt_job_t *prt_job_symbol(uint64_t *addresses, size_t n,
  */
 PRT_EXPORT prt_job_t *prt_job_state(void *data);
 
+/*
+ * What the flight recorder is told to do.  Its file is written on a thread of the
+ * runtime's, and a job that was opened is done, whoever waits for it or not.  "duration",
+ * in ns, is of RUN: at most PRT_RECORDER_MAX.  "events" is how many a file may
+ * have at most, about (0: a million or so): of RUN, for all files; else for this one,
+ * if it is not 0.
+ */
+typedef enum {
+    PRT_RECORDER_RUN,                     /* starts it */
+    PRT_RECORDER_STOP,                    /* writes the file and stops it */
+    PRT_RECORDER_SNAPSHOT                 /* writes the file, and it goes on */
+} prt_recorder_command_t;
+
+PRT_EXPORT prt_job_t *prt_job_recorder(prt_recorder_command_t command,
+    uint64_t duration, uint64_t events, void *data);
+
 /* Closes the window now: the answer so far comes as usual. */
 PRT_EXPORT void prt_job_end(prt_job_t *job);
 
@@ -564,6 +695,65 @@ PRT_EXPORT uint64_t prt_job_count(prt_job_t *job,
 
 /* Of a finished job; its answer goes with it. */
 PRT_EXPORT void prt_job_free(prt_job_t *job);
+
+
+/*
+ * flight recorder: all processes of the region record, those too that start
+ * while it runs.  When its time is over, any of them that lives writes the
+ * file; if that fails it goes on, and it is tried again.  Any thread.
+ */
+
+/* Each kind of file has its name: trace_path, and this at its end. */
+
+typedef enum {
+    PRT_FILE_TRACE,                       /* "" */
+    PRT_FILE_CRASH,                       /* ".crash" */
+    PRT_FILE_STALL,                       /* ".stall" */
+    PRT_FILES
+} prt_file_kind_t;
+
+PRT_EXPORT const char *prt_file_suffix(prt_file_kind_t kind);
+
+
+typedef struct {
+    int                    running;
+    uint64_t               elapsed;       /* ns since it was started; 0: not running */
+    uint64_t               remaining;     /* ns until its end ... */
+    unsigned               failures;      /* ... or until that is tried again */
+    char                   error[PRT_ERROR_LEN];  /* of the last writing; "": none */
+
+    struct {
+        uint64_t           time;          /* ns since 1970; 0: none was written */
+        uint64_t           size;          /* bytes */
+        uint64_t           events;
+        uint64_t           overwritten;   /* records of its time that were, before */
+        uint64_t           left_out;      /* records: there were too many events */
+    } files[PRT_FILES];
+} prt_recorder_info_t;
+
+/* Returns 0, or -1 when the library does not run. */
+PRT_EXPORT int prt_recorder_info(prt_recorder_info_t *info);
+
+/*
+ * A duration of "len" bytes as Go writes it ("1m30s", "-1.5h", "0"), in ns.
+ * Returns 0, or -1 where Go's time.ParseDuration() would have an error.
+ */
+PRT_EXPORT int prt_duration(const char *text, size_t len, int64_t *ns);
+
+
+/* crashes: the processes that died by a signal, and where */
+
+typedef struct {
+    int                    worker;        /* -1: none */
+    pid_t                  pid;
+    int                    signo;
+    const char            *signal;        /* "SIGSEGV" */
+    uint64_t               age;           /* ns since then */
+    char                   where[512];    /* labels and functions, as far as known */
+} prt_death_info_t;
+
+/* The last "max" of them, the newest first; returns how many.  Any thread. */
+PRT_EXPORT unsigned prt_deaths(prt_death_info_t *deaths, unsigned max);
 
 
 #ifdef __cplusplus

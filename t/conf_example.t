@@ -23,6 +23,7 @@ my $port = free_port();
 (my $conf = $text) =~ s{^load_module .*?;}{load_module $module;}m;
 $conf =~ s{^user .*;\n}{}m;
 $conf =~ s{/var/log/nginx|/run/}{$dir/}g;
+$conf =~ s{/var/lib/nginx}{$dir}g;
 $conf =~ s{include mime\.types;}{types { text/html html; }};
 $conf =~ s{listen 80 default_server}{listen 127.0.0.1:$port default_server};
 $conf =~ s{listen 127\.0\.0\.1:(808\d)}{'listen 127.0.0.1:' . free_port()}ge;
@@ -47,7 +48,8 @@ for my $name (qw( pprof pprof_production pprof_bearer pprof_bearer_file
                   pprof_memory pprof_cpu_rate pprof_heap_rate pprof_heap_mmap
                   pprof_block_rate
                   pprof_stall_threshold pprof_trace_buffer pprof_dir
-                  pprof_trace_file pprof_gops pprof_gops_dir
+                  pprof_trace_file pprof_trace_on_crash
+                  pprof_trace_on_stall pprof_gops pprof_gops_dir
                   pprof_max_duration ))
 {
     # known, if only nginx complains about its value or its place

@@ -65,6 +65,17 @@ my @good = (
     [ http('pprof_stall_threshold 1h;') ],
     [ http('pprof_stall_threshold off;') ],
     [ http('pprof_debug_path /opt/debug /var/debug;') ],
+    [ http('pprof_trace_buffer 1m;') ],
+    [ http('pprof_trace_buffer 1g;') ],
+    [ http('pprof_trace_on_crash off;') ],
+    [ http('pprof_trace_on_stall 1ms;') ],
+    [ http('pprof_trace_on_stall 1h;') ],
+    [ http('pprof_trace_on_stall off;') ],
+    [ http('pprof_dir $DIR/profiler/;') ],
+    [ http('pprof_dir profiler;'), location('pprof on; deny all;') ],
+    [ http('pprof_trace_file my.trace;'), location('pprof on; deny all;') ],
+    [ http('pprof_trace_file /var/tmp/my.trace;'),
+      location('pprof on; deny all;') ],
     [ http('pprof_max_duration 1s;') ],
     [ http('pprof_max_duration 1h30m;') ],
     [ http('pprof_max_duration 24h;') ],
@@ -153,6 +164,32 @@ my @bad = (
     numbers('pprof_max_duration', '1s to 24h', '5m',
             qw( 0 999ms 25h -1 x )),
 
+    numbers('pprof_trace_buffer', '1m to 1g', '5m',
+            qw( 0 1023k 1025m 2g -1 x off )),
+    numbers('pprof_trace_on_stall', '1ms to 1h, or "off"', '50ms',
+            qw( 0 0ms 61m -1 x on )),
+
+    [ http('pprof_trace_on_crash yes;'),
+      'invalid value "yes" in "pprof_trace_on_crash" directive, it must be '
+      . '"on" or "off" in ' ],
+    [ http('pprof_dir "";'),
+      'invalid value "" in "pprof_dir" directive, it must be the path of a '
+      . 'directory for the profiler alone in ' ],
+    [ http('pprof_dir /;'), 'invalid value "/" in "pprof_dir" directive, ' ],
+    [ http('pprof_dir a; pprof_dir b;'),
+      '"pprof_dir" directive is duplicate in ' ],
+    [ http('pprof_dir $DIR/missing/profiler;'),
+      'missing/profiler" failed (2: No such file or directory)' ],
+    [ http('pprof_trace_file "";'),
+      'invalid value "" in "pprof_trace_file" directive, it must be the name '
+      . 'of a file in ' ],
+    [ http('pprof_trace_file traces/;'),
+      'invalid value "traces/" in "pprof_trace_file" directive, ' ],
+    [ http('pprof_trace_file a; pprof_trace_file b;'),
+      '"pprof_trace_file" directive is duplicate in ' ],
+    [ http('pprof_trace_file ' . ('x' x 4070) . ';'),
+      location('pprof on; deny all;'), 'must be shorter than 4064 ' ],
+
     [ http('pprof_heap_mmap yes;'),
       'invalid value "yes" in "pprof_heap_mmap" directive, it must be "on" or '
       . '"off" in ' ],
@@ -170,8 +207,10 @@ my @bad = (
     map { [ location("pprof on; $_ 1m;"),
             "\"$_\" directive is not allowed here" ] }
         qw( pprof_memory pprof_cpu_rate pprof_heap_rate pprof_max_duration
-            pprof_block_rate pprof_stall_threshold
-            pprof_production pprof_debug_path pprof_gops pprof_gops_dir ),
+            pprof_block_rate pprof_stall_threshold pprof_trace_buffer
+            pprof_trace_on_crash pprof_trace_on_stall pprof_dir
+            pprof_trace_file pprof_production pprof_debug_path pprof_gops
+            pprof_gops_dir ),
 );
 
 sub numbers {

@@ -21,7 +21,7 @@ my $dir = temp_dir();
 
 my %seeds = (ehframe => \&ehframe_seeds, symbol => \&symbol_seeds,
              line => \&line_seeds, pair => \&pair_seeds,
-             gops => \&gops_seeds);
+             gops => \&gops_seeds, duration => \&duration_seeds);
 
 
 sub run {
@@ -29,6 +29,16 @@ sub run {
 
     return $out if defined $code && $code == 0;
     die "@_: " . ($code // 'takes too long') . "\n$out";
+}
+
+
+sub duration_seeds {
+    my ($corpus) = @_;
+    my $n = 0;
+
+    PprofTest::spew("$corpus/" . $n++, $_)
+        for '1h15m30.918273645s', '-.5h', '0', "1.5\xc2\xb5s", "7\xce\xbcs3ns",
+            '2562047h47m16.854775807s', '9223372036854775808ns';
 }
 
 

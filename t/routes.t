@@ -84,16 +84,64 @@ __DATA__
 [("^Unknown profile\n\$") x 9, "", ("^Unknown profile\n\$") x 2]
 
 
-=== TEST 4: what later versions have
+=== TEST 4: below /debug/trace: what there is no such thing of
 --- request eval
-["GET /debug/pprof/trace?seconds=1", "GET /debug/trace", "GET /debug/trace/recorder",
-"GET /debug/trace/recorder/run?duration=1s", "GET /debug/pprof/debug/trace/recorder"]
+["GET /debug/trace", "GET /debug/trace/", "GET /debug/trace/recorder/", "GET /debug/trace/recorder/x",
+"GET /debug/trace/recorder/run/", "GET /debug/trace/profile", "GET /debug/pprof/recorder",
+"GET /debug/pprof/debug/trace/profile", "GET /debug/tracex/recorder"]
 --- error_code eval
-[(404) x 5]
+[(404) x 9]
+--- response_headers eval
+[($::Error) x 9]
+--- response_body eval
+[($::Unknown) x 9]
+
+
+=== TEST 4a: the recorder, below any prefix
+--- request eval
+["GET /debug/trace/recorder", "GET /internal/debug/trace/recorder",
+"GET /debug/pprof/debug/trace/recorder", "GET /debug/%74race/recorder",
+"HEAD /debug/trace/recorder"]
+--- error_code eval
+[(200) x 5]
+--- response_headers eval
+[("Content-Type: application/json\n! X-Go-Pprof\nX-Content-Type-Options: nosniff\nCache-Control: no-store") x 5]
+--- response_body_like eval
+[('^{"state":"stopped","trace":null,"crash":null,"stall":null}\n$') x 4, ""]
+
+
+=== TEST 4b: trace
+--- request eval
+["GET /debug/pprof/trace?seconds=0.1", "HEAD /debug/pprof/trace", "GET /debug/pprof/trace?seconds=.05&events=1000",
+"GET /debug/pprof/trace?seconds=0.1&worker=0"]
+--- error_code eval
+[(200) x 4]
+--- response_headers eval
+[("$::Binary\nContent-Disposition: attachment; filename=\"trace\"") x 4]
+--- response_body_like eval
+['^go 1\.22 trace\0\0\0', '', ('^go 1\.22 trace\0\0\0') x 2]
+
+
+=== TEST 4c: trace: a time that is none is that of Go
+--- request eval
+[map "GET /debug/pprof/trace$_", '', '?seconds=x', '?seconds=-1']
+--- error_code eval
+[(200) x 3]
+--- response_body_like eval
+[('^go 1\.22 trace\0\0\0') x 3]
+
+
+=== TEST 4d: trace: bad parameters
+--- request eval
+["GET /debug/pprof/trace?seconds=0.1&events=0", "GET /debug/pprof/trace?seconds=0.1&events=x",
+"GET /debug/pprof/trace?seconds=1801", "GET /debug/pprof/trace?worker=77", "POST /debug/pprof/trace\nx"]
+--- error_code eval
+[400, 400, 400, 404, 405]
 --- response_headers eval
 [($::Error) x 5]
---- response_body eval
-[($::Unknown) x 5]
+--- response_body_like eval
+[('^invalid value for "events" - must be a positive integer\n$') x 2, '^profile duration exceeds pprof_max_duration',
+'^No worker 77 here; there are: ', '^method not allowed here']
 
 
 === TEST 5: methods

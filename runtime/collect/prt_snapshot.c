@@ -130,7 +130,9 @@ prt_snapshot_slot(prt_region_t *region, unsigned profile,
 
     slot->epoch = atomic_load(&slot->memory.head->epoch);
 
-    if (prt_profiles[profile].info.flags & PRT_PROFILE_NOW) {
+    if (prt_profiles[profile].info.flags
+        & (PRT_PROFILE_NOW|PRT_PROFILE_TRACE))
+    {
         return PRT_SNAPSHOT_DONE;
     }
 

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encode/prt_buffer.h"
+#include "encode/prt_gotrace.h"
 #include "encode/prt_pprof.h"
 #include "encode/prt_symbol.h"
 #include "encode/prt_text.h"
@@ -32,6 +34,8 @@
 static void *prt_encoder_main(void *data);
 static void prt_encoder_current(prt_job_t *job);
 static void prt_encode(prt_job_t *job, prt_symbols_t *symbols);
+static int prt_encode_trace(prt_job_t *job, prt_symbols_t *symbols);
+static int prt_encode_sink(void *data, const void *bytes, size_t size);
 
 
 static pthread_t         prt_encoder_thread;
@@ -151,9 +155,11 @@ prt_encoder_main(void *data)
         for ( /* void */ ; job; job = next) {
             next = job->next;
 
-            if (atomic_load(&job->cancelled)
-                || atomic_load(&prt_encoder_stopping))
+            if (atomic_load(&prt_encoder_stopping)
+                || (atomic_load(&job->cancelled)
+                    && job->kind != PRT_JOB_RECORDER))
             {
+                prt_recorder_drop(job);
                 prt_job_free(job);
                 continue;
             }
@@ -221,6 +227,12 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
     int            rc;
     prt_report_t  *report;
 
+    if (job->kind == PRT_JOB_RECORDER) {
+        prt_encoder_current(NULL);
+        prt_recorder_encode(job, symbols);
+        return;
+    }
+
     if (symbols == NULL && job->kind != PRT_JOB_NOTICE) {
         prt_encoder_current(NULL);
         prt_job_fail(job, PRT_FAILED, "no memory for symbols");
@@ -233,8 +245,16 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
         return;
     }
 
-    report = &job->merge->report;
     job->error[0] = '\0';
+
+    if (job->kind == PRT_JOB_PROFILE
+        && (job->request.profile->flags & PRT_PROFILE_TRACE))
+    {
+        rc = prt_encode_trace(job, symbols);
+        goto done;
+    }
+
+    report = &job->merge->report;
 
     if (job->kind == PRT_JOB_SYMBOL) {
         rc = prt_text_symbols(job->addresses, job->naddresses, report->images,
@@ -258,6 +278,8 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
         prt_naming_write(symbols);
     }
 
+done:
+
     if (rc != 0) {
         job->answer.status = PRT_FAILED;
         job->answer.error = job->error[0] ? job->error : "encoding failed";
@@ -269,4 +291,47 @@ prt_encode(prt_job_t *job, prt_symbols_t *symbols)
     job->answer.data = job->body;
 
     prt_job_finish(job);
+}
+
+
+static int
+prt_encode_trace(prt_job_t *job, prt_symbols_t *symbols)
+{
+    int                    rc;
+    prt_buffer_t           buffer;
+    prt_gotrace_window_t   window;
+    prt_gotrace_result_t   result;
+
+    memset(&buffer, 0, sizeof(prt_buffer_t));
+    memset(&window, 0, sizeof(prt_gotrace_window_t));
+
+    window.from = job->from;
+    window.to = job->to;
+    window.events = job->request.events;
+    window.target = job->target;
+
+    rc = prt_gotrace_dump(prt_process.region, &window, symbols,
+                          prt_encode_sink, &buffer, &result, job->error,
+                          &job->cancelled);
+
+    if (rc != 0) {
+        free(buffer.data);
+        return -1;
+    }
+
+    job->body = buffer.data;
+    job->answer.size = buffer.size;
+
+    return 0;
+}
+
+
+static int
+prt_encode_sink(void *data, const void *bytes, size_t size)
+{
+    prt_buffer_t  *buffer = data;
+
+    prt_buffer_add(buffer, bytes, size);
+
+    return buffer->failed;
 }

@@ -14,9 +14,6 @@
 #include "serve/prt_job.h"
 
 
-static prt_job_t *prt_job_open(prt_job_kind_t kind, void *data);
-
-
 /* finished jobs that the control thread has taken but not yet been given */
 static prt_job_t  *prt_job_ready;
 
@@ -89,7 +86,7 @@ prt_job_state(void *data)
 }
 
 
-static prt_job_t *
+prt_job_t *
 prt_job_open(prt_job_kind_t kind, void *data)
 {
     return prt_process.started ? prt_job_create(kind, data) : NULL;
@@ -108,8 +105,6 @@ prt_job_create(prt_job_kind_t kind, void *data)
 
     job->kind = kind;
     job->data = data;
-    job->finished = &prt_process.finished;
-    job->notify = prt_process.eventfd;
     job->window = -1;
     job->target.worker = PRT_ANY;
     job->target.pid = PRT_ANY;
@@ -245,9 +240,10 @@ prt_job_free(prt_job_t *job)
 void
 prt_job_finish(prt_job_t *job)
 {
-    int       notify;
-    ssize_t   n;
-    uint64_t  one;
+    int           notify;
+    ssize_t       n;
+    uint64_t      one;
+    prt_queue_t  *queue;
 
     /* what the answer does not need goes here, off the control thread */
 
@@ -259,8 +255,10 @@ prt_job_finish(prt_job_t *job)
 
     /* whose it is may free it as soon as it is there */
 
-    notify = job->notify;
-    prt_queue_push(job->finished, job);
+    queue = job->finished ? job->finished : &prt_process.finished;
+    notify = job->finished ? job->notify : prt_process.eventfd;
+
+    prt_queue_push(queue, job);
 
     one = 1;
     n = write(notify, &one, sizeof(uint64_t));

@@ -33,8 +33,18 @@ typedef enum {
     PRT_JOB_PROFILE,
     PRT_JOB_SYMBOL,
     PRT_JOB_STATE,
+    PRT_JOB_RECORDER,                      /* prt_recorder.c */
     PRT_JOB_NOTICE                         /* nobody's: prt_notice.c */
 } prt_job_kind_t;
+
+
+/* what the recorder does of its own accord; after prt_recorder_command_t */
+
+typedef enum {
+    PRT_RECORDER_END = PRT_RECORDER_SNAPSHOT + 1,  /* its time is over */
+    PRT_RECORDER_CRASH,
+    PRT_RECORDER_STALL
+} prt_recorder_event_t;
 
 
 typedef enum {
@@ -57,8 +67,8 @@ struct prt_job_s {
 
     prt_job_kind_t         kind;
     void                  *data;
-    prt_queue_t           *finished;       /* where it goes then ... */
-    int                    notify;         /* ... and who is told, an eventfd */
+    prt_queue_t           *finished;       /* NULL: the control thread's */
+    int                    notify;         /* eventfd of who reads that queue */
     _Atomic int            ended;
     _Atomic int            cancelled;
 
@@ -74,10 +84,17 @@ struct prt_job_s {
     uint64_t               sync;           /* that all are to follow */
     uint64_t               dump;           /* that all are to make; 0: none */
     int                    window;         /* in the region; -1: none */
+    uint64_t               from, to;       /* of a trace; ns of prt_now() */
     prt_snapshot_t        *start;
     prt_merge_t           *merge;          /* to be encoded */
 
-    prt_stall_notice_t     stall;          /* PRT_JOB_NOTICE */
+    unsigned               command;        /* PRT_JOB_RECORDER: one of both kinds */
+    uint32_t               recording;      /* its number */
+    uint64_t               duration;
+    unsigned               claimed:1;      /* the recorder is ours until we give it back */
+
+    prt_stall_notice_t     stall;          /* PRT_JOB_NOTICE: of a stall, or else ... */
+    prt_death_info_t       death;          /* ... pid != 0: of a crash */
 
     prt_worker_info_t     *workers;        /* PRT_JOB_STATE */
     size_t                 nworkers;
@@ -116,10 +133,13 @@ extern prt_process_t  prt_process;
 
 
 /*
- * A job of all processes, whose answer comes to the control thread, to be
- * submitted; NULL: no memory.  Any thread.
+ * A job of all processes, whose answer comes to the control thread; NULL: no
+ * memory.  The second one is for any thread.
  */
+prt_job_t *prt_job_open(prt_job_kind_t kind, void *data);
 prt_job_t *prt_job_create(prt_job_kind_t kind, void *data);
+
+/* Makes it one of a profile; and to the service thread with it. */
 void prt_job_request(prt_job_t *job, const prt_profile_request_t *request);
 void prt_job_submit(prt_job_t *job);
 
@@ -152,6 +172,45 @@ uint64_t prt_session_step(prt_job_t *job, uint64_t now);
 
 /* Gives back all that the job holds, and the job. */
 void prt_session_drop(prt_job_t *job);
+
+/* Asks all processes to follow; and whether they have.  prt_recorder.c */
+uint64_t prt_session_sync(prt_job_t *job, prt_stage_t stage, uint64_t now);
+int prt_session_synced(prt_job_t *job);
+
+
+/* flight recorder: prt_recorder.c */
+
+/* Before the threads start: where it writes, NULL: nowhere. */
+void prt_recorder_start(const char *path);
+
+/* As prt_session_step(), of jobs of this kind. */
+uint64_t prt_recorder_step(prt_job_t *job, uint64_t now);
+
+/* What is due; returns when to come again.  Service thread. */
+uint64_t prt_recorder_watch(uint64_t now);
+
+/* Something has happened, of which a file is to be written.  Service thread. */
+void prt_recorder_event(prt_recorder_event_t event);
+
+/* On the encoder thread; takes the job over. */
+void prt_recorder_encode(prt_job_t *job, prt_symbols_t *symbols);
+
+/* The job is dropped: gives the recorder back, if it has it. */
+void prt_recorder_drop(prt_job_t *job);
+
+/* Whether all processes are to record for it. */
+int prt_recorder_running(void);
+
+
+/* crashes: prt_death.c */
+
+void prt_death_start(void);
+
+/* Looks for processes that died; returns when to come again.  Service thread. */
+uint64_t prt_death_watch(uint64_t now);
+
+/* On the encoder thread: the line for the log is in job->error. */
+void prt_death_encode(prt_job_t *job, prt_symbols_t *symbols);
 
 
 /* notices: prt_notice.c */

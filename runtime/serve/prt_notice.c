@@ -34,6 +34,17 @@ prt_notice_stall(const prt_stall_notice_t *stall)
 {
     prt_job_t  *job;
 
+    if (stall->state != PRT_STALL_BEGUN
+        && prt_process.options.trace_on_stall
+        && stall->duration >= prt_process.options.trace_on_stall)
+    {
+        prt_recorder_event(PRT_RECORDER_STALL);
+    }
+
+    if (stall->told) {
+        return;
+    }
+
     if (stall->state == PRT_STALL_BEGUN
         && atomic_exchange(&prt_notice_begun, 1))
     {
@@ -95,6 +106,12 @@ prt_notice_encode(prt_job_t *job, prt_symbols_t *symbols)
     const char                *mark;
     unsigned long              ms;
     const prt_stall_notice_t  *stall;
+
+    if (job->death.pid) {
+        prt_death_encode(job, symbols);
+        prt_job_finish(job);
+        return;
+    }
 
     stall = &job->stall;
 

@@ -25,11 +25,13 @@
 #include "serve/prt_trim.h"
 #include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
+#include "sources/prt_crash.h"
 #include "sources/prt_goroutine.h"
 #include "sources/prt_heap.h"
 #include "sources/prt_pool.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
+#include "sources/prt_trace.h"
 
 
 #define PRT_SERVICE_STACK   (512 * 1024)   /* bytes */
@@ -42,6 +44,7 @@ static void *prt_service_main(void *data);
 static uint64_t prt_service_jobs(prt_job_t **jobs);
 static void prt_service_follow(void);
 static void prt_service_wake(void);
+static void prt_service_crashed(void);
 static void prt_service_ask(void);
 static void prt_service_gauges(void);
 static void prt_service_forked(void);
@@ -63,7 +66,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 {
     int                      slot;
     void                    *memory;
-    size_t                   size;
+    size_t                   size, ring;
     unsigned                 i, n;
     const prt_table_spec_t  *specs;
     static pthread_once_t    once = PTHREAD_ONCE_INIT;
@@ -117,7 +120,15 @@ prt_start(prt_region_t *region, const prt_options_t *options,
         goto failed;
     }
 
-    slot = prt_region_claim(region, size, options->worker, error);
+    ring = options->trace_buffer ? options->trace_buffer : PRT_TRACE_DEFAULT;
+
+    if (ring < PRT_TRACE_MIN || ring > PRT_TRACE_MAX) {
+        snprintf(error, PRT_ERROR_LEN, "the trace's buffer must be between %d "
+                 "and %d bytes", PRT_TRACE_MIN, PRT_TRACE_MAX);
+        goto failed;
+    }
+
+    slot = prt_region_claim(region, size, ring, options->worker, error);
     if (slot == -1) {
         goto failed;
     }
@@ -129,6 +140,11 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     specs = prt_profile_tables(&n);
 
     prt_slot_attach(&prt_slot, memory, size, specs, n);
+
+    /* never unmapped: a late signal may still write there */
+
+    prt_trace_set(prt_region_ring(region, prt_process.slot, &ring), ring,
+                  prt_service_ask);
 
     prt_objects_own(options->own);
 
@@ -165,6 +181,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     }
 
     prt_notice_start();
+    prt_recorder_start(options->trace_path);
+    prt_death_start();
 
     /* its stack is known by now */
 
@@ -178,6 +196,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     }
 
     prt_process.started = 1;
+
+    prt_crash_start(&region->head->crashes, prt_service_crashed);
 
     (void) pthread_once(&once, prt_service_once);
 
@@ -224,6 +244,8 @@ prt_stop(void)
     }
 
     prt_process.started = 0;
+
+    prt_crash_stop();
 
     if (prt_service_stop() != 0) {
 
@@ -356,6 +378,7 @@ prt_service_forked(void)
 
     prt_process.started = 0;
 
+    prt_crash_forked();
     prt_pool_stop();
     prt_gops_forked();
 
@@ -410,11 +433,15 @@ prt_service_main(void *data)
         }
 
         deadline = prt_service_jobs(&jobs);
-        again = prt_stall_watch(prt_now());
 
-        if (again < deadline) {
-            deadline = again;
-        }
+        again = prt_stall_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
+
+        again = prt_recorder_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
+
+        again = prt_death_watch(prt_now());
+        deadline = again < deadline ? again : deadline;
 
         again = prt_gops_watch(prt_now());
 
@@ -488,7 +515,9 @@ prt_service_jobs(prt_job_t **jobs)
 
         next = job->next;
 
-        if (atomic_load(&job->cancelled)) {
+        /* the recorder was told, whoever hears of it */
+
+        if (atomic_load(&job->cancelled) && job->kind != PRT_JOB_RECORDER) {
             prt_session_drop(job);
             continue;
         }
@@ -605,6 +634,23 @@ prt_service_wake(void)
 }
 
 
+/* This process is about to die: the others look.  Signal-safe. */
+
+static void
+prt_service_crashed(void)
+{
+    unsigned  i, n;
+
+    n = prt_region_slots(prt_process.region);
+
+    for (i = 0; i < n; i++) {
+        if (i != prt_process.slot) {
+            prt_futex_wake(&prt_process.region->head->entries[i].wake);
+        }
+    }
+}
+
+
 /* The control thread has to look what is wanted of it. */
 
 static void
@@ -627,6 +673,12 @@ prt_service_demand(unsigned profile)
     prt_window_t  *window;
 
     highest = 0;
+
+    if ((prt_profiles[profile].info.flags & PRT_PROFILE_TRACE)
+        && prt_recorder_running())
+    {
+        highest = 1;
+    }
 
     for (i = 0; i < PRT_WINDOWS_MAX; i++) {
         window = &prt_process.region->head->windows[i];

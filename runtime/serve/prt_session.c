@@ -31,9 +31,6 @@ static void prt_session_held(prt_worker_info_t *info,
     const prt_slot_head_t *head, const prt_slot_t *slot);
 static int prt_session_missing(prt_job_t *job);
 static int prt_session_taken(prt_job_t *job, const prt_snapshot_t *snapshot);
-static uint64_t prt_session_sync(prt_job_t *job, prt_stage_t stage,
-    uint64_t now);
-static int prt_session_synced(prt_job_t *job);
 static void prt_session_dump(prt_job_t *job);
 static int prt_session_dumped(prt_job_t *job);
 static int prt_session_slot(prt_job_t *job, unsigned i, prt_slot_t *slot);
@@ -47,6 +44,10 @@ static void prt_session_close(prt_job_t *job);
 uint64_t
 prt_session_step(prt_job_t *job, uint64_t now)
 {
+    if (job->kind == PRT_JOB_RECORDER) {
+        return prt_recorder_step(job, now);
+    }
+
     switch (job->stage) {
 
     case PRT_STAGE_NEW:
@@ -67,6 +68,7 @@ prt_session_step(prt_job_t *job, uint64_t now)
 void
 prt_session_drop(prt_job_t *job)
 {
+    prt_recorder_drop(job);
     prt_session_close(job);
     prt_job_free(job);
 }
@@ -119,6 +121,14 @@ prt_session_opening(prt_job_t *job, uint64_t now)
 
     if (job->kind == PRT_JOB_STATE) {
         return prt_session_state(job);
+    }
+
+    if (job->request.profile->flags & PRT_PROFILE_TRACE) {
+        job->from = prt_now();
+        job->stage = PRT_STAGE_RUNNING;
+        job->deadline = job->from + job->request.window;
+
+        return prt_session_running(job, now);
     }
 
     if (job->request.window == 0) {
@@ -181,6 +191,17 @@ static uint64_t
 prt_session_collect(prt_job_t *job)
 {
     prt_snapshot_t  *end;
+
+    /* the rings are read where they lie, by the encoder */
+
+    if (job->request.profile->flags & PRT_PROFILE_TRACE) {
+        job->to = prt_now();
+
+        prt_session_close(job);
+        prt_encoder_push(job);
+
+        return 0;
+    }
 
     end = prt_snapshot_take(prt_process.region, job->profile, &job->target,
                             job->start ? job->start->now : 0, job->sync);
@@ -509,7 +530,7 @@ prt_session_taken(prt_job_t *job, const prt_snapshot_t *snapshot)
 }
 
 
-static uint64_t
+uint64_t
 prt_session_sync(prt_job_t *job, prt_stage_t stage, uint64_t now)
 {
     job->stage = stage;
@@ -626,7 +647,7 @@ prt_session_slot(prt_job_t *job, unsigned i, prt_slot_t *slot)
 }
 
 
-static int
+int
 prt_session_synced(prt_job_t *job)
 {
     unsigned       i, n;

@@ -16,6 +16,7 @@
 #include "sources/prt_block.h"
 #include "sources/prt_record.h"
 #include "sources/prt_thread.h"
+#include "sources/prt_trace.h"
 
 
 /* frames of a thread's start, in libc, and of the functions above them */
@@ -399,6 +400,8 @@ prt_block_record(uint64_t delay, unsigned what, uintptr_t function)
     {
         return;
     }
+
+    prt_trace_call(delay, frames + skip, n - skip);
 
     ns = (double) prt_ticks_ns(delay);
     rate = (double) prt_block_ns;

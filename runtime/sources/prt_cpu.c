@@ -17,6 +17,7 @@
 #include "sources/prt_cpu.h"
 #include "sources/prt_peek.h"
 #include "sources/prt_record.h"
+#include "sources/prt_trace.h"
 
 
 #ifndef sigev_notify_thread_id
@@ -263,6 +264,7 @@ prt_cpu_handler(int signo, siginfo_t *info, void *context)
         n = prt_record_stack(&regs, &thread->bounds, frames, prt_unwind);
 
         prt_record(prt_cpu_table, frames, n, prt_labels, values);
+        prt_trace_sample(frames, n, values[0]);
 
         prt_slot_count(&prt_slot, PRT_COUNT_SIGNALS, 1);
         prt_slot_count(&prt_slot, PRT_COUNT_SAMPLES, values[0]);

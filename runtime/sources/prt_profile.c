@@ -14,6 +14,7 @@
 #include "sources/prt_profile.h"
 #include "sources/prt_stall.h"
 #include "sources/prt_thread.h"
+#include "sources/prt_trace.h"
 #include "sources/prt_wait.h"
 
 
@@ -127,6 +128,12 @@ const prt_profile_t  prt_profiles[] = {
       .period_type = { "threadcreate", "count" },
       .period = 1 },
 
+    { .info = { "trace",
+                "Execution trace for go tool trace, over the window that "
+                "seconds= gives.",
+                PRT_PROFILE_WINDOW|PRT_PROFILE_TRACE },
+      .source = &prt_trace_source },
+
     { .info = { "wait",
                 "Where requests waited: for the client, upstreams, disks, "
                 "limits, subrequests.",
@@ -194,7 +201,8 @@ int
 prt_profile_first(unsigned i)
 {
     return prt_profiles[i].table.ncounters != 0
-           || (prt_profiles[i].info.flags & PRT_PROFILE_NOW);
+           || (prt_profiles[i].info.flags
+               & (PRT_PROFILE_NOW|PRT_PROFILE_TRACE));
 }
 
 

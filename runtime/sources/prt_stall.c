@@ -392,18 +392,17 @@ prt_stall_tell(prt_stall_state_t state, uint64_t duration)
         }
     }
 
-    /* BEGUN is for the index, where the last word counts */
-
-    if (state != PRT_STALL_BEGUN && prt_stall_told(state, seen, prt_now())) {
-        return;
-    }
-
     notice.state = state;
     notice.begin = prt_stall_event.begin;
     notice.duration = duration;
     notice.labels = seen->labels;
     notice.nframes = seen->nframes;
     notice.frames = seen->frames;
+
+    /* BEGUN is for the index, where the last word counts */
+
+    notice.told = state != PRT_STALL_BEGUN
+                  && prt_stall_told(state, seen, prt_now());
 
     prt_stall_notice(&notice);
 }

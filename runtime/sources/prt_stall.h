@@ -36,6 +36,7 @@ typedef struct {
     uint32_t             labels;
     unsigned             nframes;
     const uint64_t      *frames;           /* the last that were seen */
+    int                  told;             /* of this stack the log knows already */
 } prt_stall_notice_t;
 
 typedef void (*prt_stall_notice_pt)(const prt_stall_notice_t *notice);
@@ -45,9 +46,9 @@ extern const prt_source_t  prt_stall_source;
 
 
 /*
- * The threshold in ns, 0: no stalls; and who is told, on the service thread: of
- * each one that begins, and of each stack with its labels once a minute that it
- * lasts, and that it ended.  To be set before the source starts.
+ * The threshold in ns, 0: no stalls; and who is told, on the service thread, of
+ * each one that begins, lasts, and has ended.  A stack with its labels is for the
+ * log once a minute.  To be set before the source starts.
  */
 void prt_stall_set(uint64_t threshold, prt_stall_notice_pt notice);
 uint64_t prt_stall_threshold(void);

@@ -21,6 +21,9 @@
 #define PRT_REGION_HEAD   (1024 * 1024)    /* bytes before the first slot */
 #define PRT_REGION_SPARE  8                /* slots beside two for each worker */
 
+/* from slot to slot: the ring lies behind the largest one */
+#define PRT_REGION_STEP   ((off_t) PRT_MEMORY_MAX + PRT_TRACE_MAX)
+
 /* nobody knows, e.g. because this process has no descriptor left to look */
 #define PRT_BIRTH_UNKNOWN  UINT64_MAX
 
@@ -38,6 +41,8 @@ static uint64_t prt_process_birth(pid_t pid);
 static int prt_process_alive(pid_t pid, uint64_t birth);
 static uint64_t prt_window_owner(prt_region_t *region, unsigned slot);
 static off_t prt_region_offset(unsigned slot);
+static void *prt_region_mmap(const prt_region_t *region, off_t offset,
+    size_t size);
 static int prt_region_take(prt_region_t *region, unsigned slot,
     uint64_t owner);
 
@@ -154,7 +159,7 @@ prt_region_destroy(prt_region_t *region)
 
 
 int
-prt_region_claim(prt_region_t *region, size_t size, int worker,
+prt_region_claim(prt_region_t *region, size_t size, size_t ring, int worker,
     char error[PRT_ERROR_LEN])
 {
     unsigned      i, n, best;
@@ -214,10 +219,11 @@ prt_region_claim(prt_region_t *region, size_t size, int worker,
     entry = &region->head->entries[best];
 
     atomic_store(&entry->size, size);
+    atomic_store(&entry->ring, ring);
     atomic_store(&entry->seen, prt_now());
 
     if (fallocate(region->fd, FALLOC_FL_PUNCH_HOLE|FALLOC_FL_KEEP_SIZE,
-                  prt_region_offset(best), PRT_MEMORY_MAX)
+                  prt_region_offset(best), PRT_REGION_STEP)
         == -1)
     {
         snprintf(error, PRT_ERROR_LEN, "fallocate() failed: %s",
@@ -306,15 +312,11 @@ prt_region_map(prt_region_t *region, unsigned slot, size_t *size)
 
     if (region->maps[slot].size != want) {
 
-        memory = mmap(NULL, want, PROT_READ|PROT_WRITE, MAP_SHARED,
-                      region->fd, prt_region_offset(slot));
+        memory = prt_region_mmap(region, prt_region_offset(slot), want);
 
-        if (memory == MAP_FAILED) {
+        if (memory == NULL) {
             return NULL;
         }
-
-        /* core dumps shall not grow by what other processes recorded */
-        (void) madvise(memory, want, MADV_DONTDUMP);
 
         if (region->maps[slot].memory) {
             (void) munmap(region->maps[slot].memory, region->maps[slot].size);
@@ -327,6 +329,52 @@ prt_region_map(prt_region_t *region, unsigned slot, size_t *size)
     *size = want;
 
     return region->maps[slot].memory;
+}
+
+
+void *
+prt_region_view(const prt_region_t *region, unsigned slot, size_t *size)
+{
+    *size = atomic_load(&region->head->entries[slot].size);
+
+    if (*size < PRT_MEMORY_MIN || *size > PRT_MEMORY_MAX) {
+        return NULL;
+    }
+
+    return prt_region_mmap(region, prt_region_offset(slot), *size);
+}
+
+
+void *
+prt_region_ring(const prt_region_t *region, unsigned slot, size_t *size)
+{
+    *size = atomic_load(&region->head->entries[slot].ring);
+
+    if (*size < PRT_TRACE_MIN || *size > PRT_TRACE_MAX) {
+        return NULL;
+    }
+
+    return prt_region_mmap(region, prt_region_offset(slot) + PRT_MEMORY_MAX,
+                           *size);
+}
+
+
+static void *
+prt_region_mmap(const prt_region_t *region, off_t offset, size_t size)
+{
+    void  *memory;
+
+    memory = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_SHARED, region->fd,
+                  offset);
+
+    if (memory == MAP_FAILED) {
+        return NULL;
+    }
+
+    /* core dumps shall not grow by what other processes recorded */
+    (void) madvise(memory, size, MADV_DONTDUMP);
+
+    return memory;
 }
 
 
@@ -468,7 +516,7 @@ prt_window_owner(prt_region_t *region, unsigned slot)
 static off_t
 prt_region_offset(unsigned slot)
 {
-    return PRT_REGION_HEAD + (off_t) slot * PRT_MEMORY_MAX;
+    return PRT_REGION_HEAD + (off_t) slot * PRT_REGION_STEP;
 }
 
 

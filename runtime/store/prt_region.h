@@ -30,6 +30,9 @@
 #define PRT_SLOTS_MAX    1024              /* nginx has no more processes */
 #define PRT_WINDOWS_MAX  256
 
+#define PRT_DEATHS_MAX   8
+#define PRT_DEATH_TEXT   512               /* bytes, with the zero at its end */
+
 
 typedef enum {
     PRT_SLOT_FREE = 0,                     /* never used */
@@ -46,6 +49,7 @@ typedef struct {
     _Atomic uint64_t     state;            /* generation << 32 | prt_slot_state_t */
     _Atomic uint64_t     birth;            /* start of the process, clock ticks since boot */
     _Atomic uint64_t     size;             /* bytes of the slot */
+    _Atomic uint64_t     ring;             /* bytes of its trace's ring; 0: none */
     _Atomic uint64_t     start;            /* prt_now() when it was published */
     _Atomic uint64_t     seen;             /* prt_now() when it last followed a sync */
     _Atomic uint64_t     synced;           /* the last sync that the process followed */
@@ -68,6 +72,49 @@ typedef struct {
 } prt_window_t;
 
 
+/*
+ * The flight recorder.  It belongs to no process: whoever has the claim does
+ * what is to be done.
+ */
+
+typedef struct {
+    _Atomic uint64_t     claim;            /* prt_claim.h */
+    _Atomic uint64_t     state;            /* number of the recording << 32 | it runs */
+
+    /* of this recording; written before "state", with the claim */
+    _Atomic uint64_t     start;            /* prt_now() */
+    _Atomic uint64_t     until;
+    _Atomic uint64_t     again;            /* its end was tried, and is then; 0: it was not */
+    _Atomic uint64_t     events;           /* of a file, at most; 0: as ever */
+    _Atomic uint32_t     failures;         /* of its end */
+
+    /* of the last attempt to write; with the claim */
+    _Atomic uint32_t     error;            /* errno; 0: it was written */
+    _Atomic uint32_t     failed;           /* by which call: prt_file_call_t */
+
+    /* the last file of each kind: prt_recorder_file_t */
+    struct {
+        _Atomic uint64_t time;             /* ns since 1970; 0: none */
+        _Atomic uint64_t size;
+        _Atomic uint64_t events;
+        _Atomic uint64_t overwritten;      /* records, in the rings ... */
+        _Atomic uint64_t left_out;         /* ... and of those there were, too many */
+    } files[3];
+} prt_recorder_t;
+
+
+/* a process that died by a signal, and said where */
+
+typedef struct {
+    _Atomic uint32_t     version;          /* odd: it is being written; 0: nothing */
+    _Atomic int32_t      worker;
+    _Atomic int32_t      pid;
+    _Atomic uint32_t     signo;
+    _Atomic uint64_t     time;             /* prt_now() */
+    _Atomic char         where[PRT_DEATH_TEXT];
+} prt_death_t;
+
+
 typedef struct {
     _Atomic uint32_t     cycle;            /* the newest generation of workers */
     _Atomic uint32_t     nslots;           /* of the directory, in use */
@@ -76,6 +123,12 @@ typedef struct {
     _Atomic uint64_t     trim;             /* times that memory was to be given back */
     prt_window_t         windows[PRT_WINDOWS_MAX];
     prt_entry_t          entries[PRT_SLOTS_MAX];
+
+    prt_recorder_t       recorder;
+
+    _Atomic uint64_t     crashes;          /* signals that were caught */
+    _Atomic uint32_t     ndeaths;          /* all so far */
+    prt_death_t          deaths[PRT_DEATHS_MAX];   /* the last ones */
 } prt_region_head_t;
 
 
@@ -93,12 +146,13 @@ struct prt_region_s {
 
 
 /*
- * Takes a slot of "size" bytes for this process: one never used, or the one
+ * Takes a slot of "size" bytes for this process, and "ring" bytes beside it: one
+ * never used, or the one
  * whose process has been gone for the longest time; its memory is zeroed.  The slot is visible after
  * prt_region_publish().  Returns its number, or -1 with "error" filled.
  */
-int prt_region_claim(prt_region_t *region, size_t size, int worker,
-    char error[PRT_ERROR_LEN]);
+int prt_region_claim(prt_region_t *region, size_t size, size_t ring,
+    int worker, char error[PRT_ERROR_LEN]);
 void prt_region_publish(prt_region_t *region, unsigned slot);
 
 /* This process ends: the slot stays readable until it is needed. */
@@ -109,6 +163,15 @@ void prt_region_release(prt_region_t *region, unsigned slot);
  * memory.  Service thread only.
  */
 void *prt_region_map(prt_region_t *region, unsigned slot, size_t *size);
+
+/*
+ * A mapping of its own, of a slot or of its ring; NULL: nothing there, or no
+ * memory.  Any thread; to be unmapped by munmap().
+ */
+void *prt_region_view(const prt_region_t *region, unsigned slot,
+    size_t *size);
+void *prt_region_ring(const prt_region_t *region, unsigned slot,
+    size_t *size);
 
 unsigned prt_region_slots(const prt_region_t *region);
 

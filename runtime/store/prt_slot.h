@@ -82,6 +82,18 @@ typedef struct {
 } prt_slot_naming_t;
 
 
+/* how the process came to its end, if a signal told it */
+
+typedef struct {
+    _Atomic uint32_t     state;            /* prt_crash_state_t, of who writes it */
+    uint32_t             signo;
+    uint32_t             labels;           /* of the thread */
+    uint32_t             nframes;
+    uint64_t             time;             /* prt_now() */
+    uint64_t             frames[PRT_STACK_MAX + 2];
+} prt_slot_crash_t;
+
+
 typedef struct {
     _Atomic uint64_t     counts[PRT_COUNTS];
 
@@ -103,6 +115,8 @@ typedef struct {
     _Atomic uint64_t     loop_limit;       /* that makes it a stall; 0: nothing does */
     _Atomic uint64_t     stall_begin;      /* of the one that is described; 0: none */
     _Atomic char         stall_text[PRT_STALL_TEXT];
+
+    prt_slot_crash_t     crash;
 
     _Atomic uint64_t     dump;             /* number of the last that was asked for */
 

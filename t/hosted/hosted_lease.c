@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * A profile of one's own in a module that works without the profiler as well:
- * its functions are weak, and there if nginx has loaded it before.
+ * A profile of one's own, and a task in the trace, in a module that works
+ * without the profiler as well: its functions are weak, and there if nginx has
+ * loaded it before.
  */
 
 
@@ -15,6 +16,14 @@
 #pragma weak prt_custom_new
 #pragma weak prt_custom_add
 #pragma weak prt_custom_remove
+#pragma weak prt_tracing
+#pragma weak prt_trace_task
+#pragma weak prt_trace_task_end
+#pragma weak prt_trace_region
+#pragma weak prt_trace_region_end
+#pragma weak prt_trace_log
+
+#define HOSTED_TEXT(text)  text, sizeof(text) - 1
 
 
 #define HOSTED_LEASES  1000
@@ -69,4 +78,26 @@ hosted_lease_drop(size_t n)
     }
 
     return hosted_leased;
+}
+
+
+void
+hosted_trace(unsigned ms)
+{
+    uint64_t  task;
+
+    if (!prt_trace_task) {
+        return;
+    }
+
+    task = prt_trace_task(0, HOSTED_TEXT("nightly"));
+
+    prt_trace_region(task, HOSTED_TEXT("work"));
+
+    (void) hosted_hang(ms / 2, 1);
+    prt_trace_log(task, HOSTED_TEXT("hosted"), HOSTED_TEXT("half"));
+    (void) hosted_hang(ms - ms / 2, 1);
+
+    prt_trace_region_end(task, HOSTED_TEXT("work"));
+    prt_trace_task_end(task);
 }

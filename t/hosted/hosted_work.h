@@ -125,5 +125,8 @@ size_t hosted_oracle_json(char *text, size_t size);
 HOSTED_FUNCTION size_t hosted_lease_keep(size_t n);
 HOSTED_FUNCTION size_t hosted_lease_drop(size_t n);
 
+/* A task with a region of so long, in ms, and a message in its midst. */
+HOSTED_FUNCTION void hosted_trace(unsigned ms);
+
 
 #endif /* _HOSTED_WORK_H_INCLUDED_ */

@@ -4,7 +4,8 @@
  *
  * An example of C code that nginx hosts, and the ground truth of the tests:
  * it does a known amount of work in functions of known names and answers with
- * what it measured itself.  It knows nothing of the profiler, but for "lease".
+ * what it measured itself.  It knows nothing of the profiler, but for "lease" and
+ * "trace".
  *
  *     location /burn { hosted burn ms=100; }
  *
@@ -34,6 +35,8 @@
  *              library=PATH, of the directive only) keep them as well
  *     lease    what a profiler may be told: count leases are put into the
  *              profile "leases" (how=keep), or taken out again (how=drop)
+ *     trace    what a trace may be told: a task with a region of ms, spinning,
+ *              and a message in its midst
  *     child    a child process: how=fork goes on in the same program and
  *              allocates, how=system is a shell
  *     hang     the event loop does not come back for ms (wall time):
@@ -188,6 +191,8 @@ static ngx_int_t ngx_http_hosted_alloc(ngx_http_request_t *r,
     ngx_http_hosted_ctx_t *ctx);
 static ngx_int_t ngx_http_hosted_lease(ngx_http_request_t *r,
     ngx_http_hosted_ctx_t *ctx);
+static ngx_int_t ngx_http_hosted_trace(ngx_http_request_t *r,
+    ngx_http_hosted_ctx_t *ctx);
 static ngx_int_t ngx_http_hosted_child(ngx_http_request_t *r,
     ngx_http_hosted_ctx_t *ctx);
 static ngx_int_t ngx_http_hosted_hang(ngx_http_request_t *r,
@@ -258,6 +263,7 @@ static ngx_http_hosted_work_t  ngx_http_hosted_works[] = {
     { ngx_string("files"), ngx_http_hosted_files, 0, 0, 0 },
     { ngx_string("alloc"), ngx_http_hosted_alloc, NGX_HTTP_HOSTED_FREE, 0, 0 },
     { ngx_string("lease"), ngx_http_hosted_lease, NGX_HTTP_HOSTED_KEEP, 0, 0 },
+    { ngx_string("trace"), ngx_http_hosted_trace, 0, 0, 0 },
     { ngx_string("child"), ngx_http_hosted_child, NGX_HTTP_HOSTED_FORK, 0, 0 },
     { ngx_string("hang"), ngx_http_hosted_hang, NGX_HTTP_HOSTED_SPIN, 0, 0 },
     { ngx_string("crash"), ngx_http_hosted_crash, 0, 0, 0 },
@@ -854,6 +860,15 @@ ngx_http_hosted_lease(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
     ctx->count = ctx->args.how == NGX_HTTP_HOSTED_DROP
                  ? hosted_lease_drop(ctx->args.count)
                  : hosted_lease_keep(ctx->args.count);
+
+    return ngx_http_hosted_answer(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_hosted_trace(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
+{
+    hosted_trace((unsigned) ctx->args.ms);
 
     return ngx_http_hosted_answer(r, ctx);
 }

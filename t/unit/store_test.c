@@ -460,7 +460,7 @@ test_region(void **state)
     assert_non_null(region);
     assert_int_equal(prt_region_slots(region), 10);
 
-    a = prt_region_claim(region, PRT_MEMORY_MIN, 0, error);
+    a = prt_region_claim(region, PRT_MEMORY_MIN, 0, 0, error);
     assert_true(a >= 0);
     prt_region_publish(region, (unsigned) a);
     assert_int_equal(prt_region_state(region, (unsigned) a, &owner),
@@ -474,7 +474,7 @@ test_region(void **state)
     assert_true(pid >= 0);
 
     if (pid == 0) {
-        b = prt_region_claim(region, 2 * PRT_MEMORY_MIN, 1, error);
+        b = prt_region_claim(region, 2 * PRT_MEMORY_MIN, 0, 1, error);
 
         strcpy(prt_region_map(region, (unsigned) b, &size), "from the child");
         prt_region_publish(region, (unsigned) b);
@@ -545,7 +545,7 @@ test_region_crowd(void **state)
             assert_true(pids[i] >= 0);
 
             if (pids[i] == 0) {
-                mine = prt_region_claim(region, PRT_MEMORY_MIN, i, error);
+                mine = prt_region_claim(region, PRT_MEMORY_MIN, 0, i, error);
                 if (mine == -1) {
                     _exit(1);
                 }
@@ -598,7 +598,7 @@ test_windows(void **state)
     region = prt_region_create(1, error);
     assert_non_null(region);
 
-    mine = prt_region_claim(region, PRT_MEMORY_MIN, 0, error);
+    mine = prt_region_claim(region, PRT_MEMORY_MIN, 0, 0, error);
     assert_true(mine >= 0);
     prt_region_publish(region, (unsigned) mine);
 
@@ -623,7 +623,7 @@ test_windows(void **state)
     assert_true(pid >= 0);
 
     if (pid == 0) {
-        i = prt_region_claim(region, PRT_MEMORY_MIN, 1, error);
+        i = prt_region_claim(region, PRT_MEMORY_MIN, 0, 1, error);
         prt_region_publish(region, (unsigned) i);
         _exit(prt_region_window_open(region, (unsigned) i, &wanted) == 7
               ? 0 : 1);

@@ -1,0 +1,594 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The flight recorder.  That it runs is a word in the region, which all processes
+ * look at when they follow a sync, so it is nobody's: who starts it may end, and
+ * those that come later record as well.  What is to be done with it is done by the
+ * process that has its claim, and that of one that died on it is taken over.
+ *
+ * Each recording has a number.  Who is told to stop one, or finds that its time is
+ * over, means that number, and does nothing to a later one.
+ */
+
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "encode/prt_gotrace.h"
+#include "platform/prt_futex.h"
+#include "serve/prt_file.h"
+#include "serve/prt_job.h"
+#include "store/prt_claim.h"
+
+
+#define PRT_RECORDER_POLL   (10 * PRT_MSEC)   /* for somebody else's claim */
+#define PRT_RECORDER_LOOK   (100 * PRT_MSEC)  /* the same, when nobody waits */
+
+/* after the first failure at the end, twice as much after each, at most ... */
+#define PRT_RECORDER_AGAIN  (5 * PRT_SEC)
+#define PRT_RECORDER_TWICE  6                 /* ... times */
+
+#define PRT_RECORDER_QUIET  (60 * PRT_SEC)    /* between files of one event */
+
+
+#define prt_recorder_number(state)  ((uint32_t) ((state) >> 32))
+#define prt_recorder_runs(state)    ((int) ((state) & 1))
+#define prt_recorder_state(number, runs)                                      \
+    ((uint64_t) (number) << 32 | (runs))
+
+
+static uint64_t prt_recorder_new(prt_job_t *job, uint64_t now);
+static void prt_recorder_begin(prt_job_t *job, uint64_t now);
+static void prt_recorder_push(prt_recorder_event_t event, uint64_t state);
+static void prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols,
+    prt_file_t *file);
+static int prt_recorder_sink(void *data, const void *bytes, size_t size);
+static void prt_recorder_failed(prt_job_t *job, prt_file_t *file);
+static void prt_recorder_over(prt_job_t *job);
+static prt_file_kind_t prt_recorder_kind(unsigned command);
+static int prt_recorder_path(prt_file_kind_t kind, char path[PATH_MAX]);
+static void prt_recorder_sweep(pid_t pid);
+static prt_recorder_t *prt_recorder_shared(void);
+
+
+static const char *const  prt_recorder_suffixes[] = { "", ".crash", ".stall" };
+
+/* a job of our own for the end is under way */
+static atomic_int         prt_recorder_ending;
+
+static char               prt_recorder_name[PATH_MAX];   /* "": none */
+
+
+void
+prt_recorder_start(const char *path)
+{
+    size_t  len;
+
+    atomic_store(&prt_recorder_ending, 0);
+
+    len = path ? strlen(path) : 0;
+    len = len < PATH_MAX ? len : 0;
+
+    memcpy(prt_recorder_name, path ? path : "", len);
+    prt_recorder_name[len] = '\0';
+}
+
+
+static prt_recorder_t *
+prt_recorder_shared(void)
+{
+    return &prt_process.region->head->recorder;
+}
+
+
+int
+prt_recorder_running(void)
+{
+    return prt_recorder_runs(atomic_load(&prt_recorder_shared()->state));
+}
+
+
+uint64_t
+prt_recorder_step(prt_job_t *job, uint64_t now)
+{
+    if (job->stage == PRT_STAGE_NEW) {
+        return prt_recorder_new(job, now);
+    }
+
+    if (now < job->deadline && !prt_session_synced(job)) {
+        return job->deadline;
+    }
+
+    if (job->command == PRT_RECORDER_RUN) {
+        prt_job_finish(job);
+
+    } else {
+        prt_encoder_push(job);
+    }
+
+    return 0;
+}
+
+
+static uint64_t
+prt_recorder_new(prt_job_t *job, uint64_t now)
+{
+    pid_t            dead;
+    uint64_t         state;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+    state = atomic_load(&recorder->state);
+
+    if (job->command == PRT_RECORDER_RUN) {
+
+        if (prt_recorder_runs(state)) {
+            prt_job_fail(job, PRT_CONFLICT, "already running");
+            return 0;
+        }
+
+    } else if (state != prt_recorder_state(job->recording, 1)) {
+
+        if (job->command > PRT_RECORDER_SNAPSHOT) {
+            prt_session_drop(job);
+
+        } else {
+            prt_job_fail(job, PRT_CONFLICT, "not running");
+        }
+
+        return 0;
+    }
+
+    if (!job->claimed) {
+
+        if (!prt_claim_take(prt_process.region, prt_process.slot,
+                            &recorder->claim, &dead))
+        {
+            return now + PRT_RECORDER_POLL;
+        }
+
+        job->claimed = 1;
+
+        if (dead) {
+            prt_recorder_sweep(dead);
+        }
+
+        /* whoever had it before us may have changed what was read above */
+
+        if (atomic_load(&recorder->state) != state) {
+            prt_claim_give(&recorder->claim);
+            job->claimed = 0;
+            return now;
+        }
+    }
+
+    if (job->command == PRT_RECORDER_RUN) {
+        prt_recorder_begin(job, now);
+    }
+
+    /* at a sync all write down what a reader needs */
+
+    return prt_session_sync(job, PRT_STAGE_CLOSING, now);
+}
+
+
+static void
+prt_recorder_begin(prt_job_t *job, uint64_t now)
+{
+    uint64_t         state;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+    state = atomic_load(&recorder->state);
+
+    atomic_store(&recorder->start, now);
+    atomic_store(&recorder->until, now + job->duration);
+    atomic_store(&recorder->again, 0);
+    atomic_store(&recorder->events, job->request.events);
+    atomic_store(&recorder->failures, 0);
+
+    atomic_store(&recorder->state,
+                 prt_recorder_state(prt_recorder_number(state) + 1, 1));
+
+    prt_claim_give(&recorder->claim);
+    job->claimed = 0;
+}
+
+
+uint64_t
+prt_recorder_watch(uint64_t now)
+{
+    uint64_t         state, until;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+    state = atomic_load(&recorder->state);
+
+    /* who starts it syncs, which wakes us */
+
+    if (!prt_recorder_runs(state)) {
+        return PRT_FOREVER;
+    }
+
+    until = atomic_load(&recorder->again);
+    until = until ? until : atomic_load(&recorder->until);
+
+    if (now < until) {
+        return until;
+    }
+
+    if (atomic_load(&prt_recorder_ending)
+        || !prt_claim_free(prt_process.region, &recorder->claim))
+    {
+        return now + PRT_RECORDER_LOOK;
+    }
+
+    atomic_store(&prt_recorder_ending, 1);
+    prt_recorder_push(PRT_RECORDER_END, state);
+
+    return now + PRT_RECORDER_LOOK;
+}
+
+
+void
+prt_recorder_event(prt_recorder_event_t event)
+{
+    uint64_t         state, last;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+    state = atomic_load(&recorder->state);
+
+    if (!prt_recorder_runs(state)) {
+        return;
+    }
+
+    last = atomic_load(&recorder->files[prt_recorder_kind(event)].time);
+
+    if (prt_clock(CLOCK_REALTIME) - last < PRT_RECORDER_QUIET) {
+        return;
+    }
+
+    prt_recorder_push(event, state);
+}
+
+
+static void
+prt_recorder_push(prt_recorder_event_t event, uint64_t state)
+{
+    prt_job_t  *job;
+
+    job = calloc(1, sizeof(prt_job_t));
+
+    if (job == NULL) {
+
+        if (event == PRT_RECORDER_END) {
+            atomic_store(&prt_recorder_ending, 0);
+        }
+
+        return;
+    }
+
+    job->kind = PRT_JOB_RECORDER;
+    job->command = event;
+    job->recording = prt_recorder_number(state);
+    job->window = -1;
+    job->target.worker = PRT_ANY;
+    job->target.pid = PRT_ANY;
+
+    prt_queue_push(&prt_process.submitted, job);
+    prt_futex_wake(&prt_process.entry->wake);
+}
+
+
+prt_job_t *
+prt_job_recorder(prt_recorder_command_t command, uint64_t duration,
+    uint64_t events, void *data)
+{
+    prt_job_t  *job;
+
+    job = prt_job_open(PRT_JOB_RECORDER, data);
+    if (job == NULL) {
+        return NULL;
+    }
+
+    job->command = command;
+    job->duration = duration < PRT_RECORDER_MAX ? duration : PRT_RECORDER_MAX;
+    job->request.events = events;
+
+    /* that which runs now is meant, none that is started until it is our turn */
+
+    job->recording = prt_recorder_number(
+                         atomic_load(&prt_recorder_shared()->state));
+
+    prt_job_submit(job);
+
+    return job;
+}
+
+
+void
+prt_recorder_encode(prt_job_t *job, prt_symbols_t *symbols)
+{
+    prt_file_t      *file;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+
+    job->error[0] = '\0';
+
+    file = malloc(sizeof(prt_file_t));
+
+    if (file == NULL) {
+        (void) snprintf(job->error, sizeof(job->error), "no memory");
+
+    } else {
+        prt_recorder_write(job, symbols, file);
+        free(file);
+    }
+
+    if (job->error[0] == '\0'
+        && (job->command == PRT_RECORDER_STOP
+            || job->command == PRT_RECORDER_END))
+    {
+        atomic_store(&recorder->state,
+                     prt_recorder_state(job->recording, 0));
+    }
+
+    prt_claim_give(&recorder->claim);
+    job->claimed = 0;
+
+    /* all stop recording, or see when the end is tried again */
+
+    (void) prt_service_sync();
+
+    prt_recorder_over(job);
+}
+
+
+static void
+prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols, prt_file_t *file)
+{
+    char                  path[PATH_MAX];
+    prt_file_kind_t       kind;
+    prt_recorder_t       *recorder;
+    prt_gotrace_window_t  window;
+    prt_gotrace_result_t  result;
+
+    recorder = prt_recorder_shared();
+    kind = prt_recorder_kind(job->command);
+
+    if (prt_recorder_path(kind, path) != 0) {
+        (void) snprintf(job->error, sizeof(job->error), "no file is configured");
+        return;
+    }
+
+    if (prt_file_open(file, path, getpid()) != 0) {
+        prt_recorder_failed(job, file);
+        return;
+    }
+
+    memset(&window, 0, sizeof(prt_gotrace_window_t));
+
+    window.from = atomic_load(&recorder->start);
+    window.target = job->target;
+    window.events = job->request.events ? job->request.events
+                                        : atomic_load(&recorder->events);
+
+    if (prt_gotrace_dump(prt_process.region, &window, symbols,
+                         prt_recorder_sink, file, &result, job->error,
+                         &prt_process.stopping)
+        != 0
+        || prt_file_commit(file) != 0)
+    {
+        prt_recorder_failed(job, file);
+        return;
+    }
+
+    atomic_store(&recorder->error, 0);
+    atomic_store(&recorder->files[kind].size, file->size);
+    atomic_store(&recorder->files[kind].events, result.events);
+    atomic_store(&recorder->files[kind].overwritten, result.overwritten);
+    atomic_store(&recorder->files[kind].left_out, result.left_out);
+    atomic_store(&recorder->files[kind].time, prt_clock(CLOCK_REALTIME));
+}
+
+
+static int
+prt_recorder_sink(void *data, const void *bytes, size_t size)
+{
+    return prt_file_write(data, bytes, size);
+}
+
+
+/* The recording goes on; if its time is over, that is tried again. */
+
+static void
+prt_recorder_failed(prt_job_t *job, prt_file_t *file)
+{
+    uint32_t         failures;
+    uint64_t         pause;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+
+    if (file->error) {
+        (void) snprintf(job->error, sizeof(job->error),
+                        "cannot write the trace: %s failed (%d: %s)",
+                        prt_file_call(file->failed), file->error,
+                        strerror(file->error));
+
+        atomic_store(&recorder->failed, file->failed);
+        atomic_store(&recorder->error, (uint32_t) file->error);
+
+    } else if (job->error[0] == '\0') {
+        (void) snprintf(job->error, sizeof(job->error), "the process ends");
+    }
+
+    prt_file_abandon(file);
+
+    if (job->command != PRT_RECORDER_END) {
+        return;
+    }
+
+    failures = atomic_fetch_add(&recorder->failures, 1);
+    pause = PRT_RECORDER_AGAIN << (failures < PRT_RECORDER_TWICE
+                                   ? failures : PRT_RECORDER_TWICE);
+
+    atomic_store(&recorder->again, prt_now() + pause);
+}
+
+
+/* The end of a job: who waits is told, and of what nobody waits for the log. */
+
+static void
+prt_recorder_over(prt_job_t *job)
+{
+    if (job->command == PRT_RECORDER_END) {
+        atomic_store(&prt_recorder_ending, 0);
+    }
+
+    if (job->command <= PRT_RECORDER_SNAPSHOT) {
+
+        if (job->error[0]) {
+            job->answer.status = PRT_FAILED;
+            job->answer.error = job->error;
+        }
+
+        prt_job_finish(job);
+        return;
+    }
+
+    if (job->error[0] == '\0') {
+        prt_job_free(job);
+        return;
+    }
+
+    job->kind = PRT_JOB_NOTICE;
+    prt_job_finish(job);
+}
+
+
+void
+prt_recorder_drop(prt_job_t *job)
+{
+    if (job->kind != PRT_JOB_RECORDER) {
+        return;
+    }
+
+    if (job->command == PRT_RECORDER_END) {
+        atomic_store(&prt_recorder_ending, 0);
+    }
+
+    if (job->claimed) {
+        prt_claim_give(&prt_recorder_shared()->claim);
+        job->claimed = 0;
+    }
+}
+
+
+int
+prt_recorder_info(prt_recorder_info_t *info)
+{
+    int              error;
+    unsigned         i;
+    uint64_t         now, until;
+    prt_recorder_t  *recorder;
+
+    memset(info, 0, sizeof(prt_recorder_info_t));
+
+    if (!prt_process.started) {
+        return -1;
+    }
+
+    recorder = prt_recorder_shared();
+    now = prt_now();
+
+    info->running = prt_recorder_running();
+
+    if (info->running) {
+        until = atomic_load(&recorder->again);
+        until = until ? until : atomic_load(&recorder->until);
+
+        info->elapsed = now - atomic_load(&recorder->start);
+        info->remaining = until > now ? until - now : 0;
+        info->failures = atomic_load(&recorder->failures);
+    }
+
+    error = (int) atomic_load(&recorder->error);
+
+    if (error) {
+        (void) snprintf(info->error, sizeof(info->error), "%s failed (%d: %s)",
+                        prt_file_call(atomic_load(&recorder->failed)), error,
+                        strerror(error));
+    }
+
+    for (i = 0; i < PRT_FILES; i++) {
+        info->files[i].time = atomic_load(&recorder->files[i].time);
+        info->files[i].size = atomic_load(&recorder->files[i].size);
+        info->files[i].events = atomic_load(&recorder->files[i].events);
+        info->files[i].overwritten =
+            atomic_load(&recorder->files[i].overwritten);
+        info->files[i].left_out = atomic_load(&recorder->files[i].left_out);
+    }
+
+    return 0;
+}
+
+
+static prt_file_kind_t
+prt_recorder_kind(unsigned command)
+{
+    switch (command) {
+
+    case PRT_RECORDER_CRASH:
+        return PRT_FILE_CRASH;
+
+    case PRT_RECORDER_STALL:
+        return PRT_FILE_STALL;
+
+    default:
+        return PRT_FILE_TRACE;
+    }
+}
+
+
+static int
+prt_recorder_path(prt_file_kind_t kind, char path[PATH_MAX])
+{
+    int  n;
+
+    if (prt_recorder_name[0] == '\0') {
+        return -1;
+    }
+
+    n = snprintf(path, PATH_MAX, "%s%s", prt_recorder_name,
+                 prt_file_suffix(kind));
+
+    return n < PATH_MAX ? 0 : -1;
+}
+
+
+/* What a process that died while it wrote has left. */
+
+static void
+prt_recorder_sweep(pid_t pid)
+{
+    char      path[PATH_MAX];
+    unsigned  kind;
+
+    for (kind = 0; kind < PRT_FILES; kind++) {
+        if (prt_recorder_path(kind, path) == 0) {
+            prt_file_sweep(path, pid);
+        }
+    }
+}
+
+
+const char *
+prt_file_suffix(prt_file_kind_t kind)
+{
+    return  prt_recorder_suffixes[kind];
+}

@@ -1,0 +1,311 @@
+
+# Copyright (C) the maintainers of nginx pprof
+
+# The execution trace of a real nginx in the real go tool trace: nothing is
+# refused, tasks are the access log's requests, and waits, calls and work have
+# the times that are known.  TRACE_WINDOWS=N takes N random windows.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use PprofTest;
+use Pprof::Slow;
+use Pprof::Trace;
+use IO::Socket::INET ();
+use Test::More;
+use Time::HiRes qw( sleep time );
+
+needs('curl');
+needs('go');
+
+my $windows = $ENV{TRACE_WINDOWS} // 12;
+my $slow = Pprof::Slow->upstream;
+my $tls = temp_dir();
+my ($cert, $key) = tls_files($tls);
+my $tls_port = free_port();
+my $out = temp_dir();
+
+my $locations = qq{
+    gzip on;
+    gzip_types *;
+    gzip_min_length 1;
+    location /debug/pprof { pprof auto; access_log off; }
+    location = /empty { return 204; }
+    location /static/ { alias \$DIR/html/; }
+    location = /slow { proxy_pass http://127.0.0.1:$slow->{port}; }
+    location /proxy/ { proxy_pass http://127.0.0.1:\$PORT/static/; }
+    location = /sub { add_before_body /static/small; add_after_body /proxy/small; addition_types *; alias \$DIR/html/small; }
+    location = /disk { alias \$DIR/html/big; aio threads; directio 512; gzip off; }
+    location = /limited { limit_req zone=limit burst=100; alias \$DIR/html/small; }
+    location = /sleep { hosted block ms=300; }
+    location = /hang { hosted hang ms=300; }
+    location = /trace { hosted trace ms=4; }
+    location \@named { return 200 named; }
+    location = /named { error_page 404 = \@named; alias \$DIR/html/nothing; }
+};
+
+my $nginx = start_nginx(workers => 2, connections => 1024,
+    main_config => 'pcre_jit on;', http_config => qq{
+    pprof_production off;
+    log_format where '\$server_port \$uri \$status \$upstream_header_time';
+    access_log \$DIR/logs/where.log where;
+    limit_req_zone \$server_name zone=limit:1m rate=20r/s;
+    server {
+        listen 127.0.0.1:$tls_port ssl http2;
+        server_name tls;
+        ssl_certificate $cert;
+        ssl_certificate_key $key;
+        root \$DIR/html;
+        access_log \$DIR/logs/where.log where;
+        $locations
+    }
+}, config => "access_log \$DIR/logs/where.log where; $locations");
+
+my ($port, $dir) = ($nginx->port, $nginx->dir);
+
+PprofTest::spew("$dir/html/small", "small\n");
+PprofTest::spew("$dir/html/big", join '', map { "line $_\n" } 1 .. 100_000);
+
+sub trace {
+    my ($query, $name) = @_;
+
+    return $nginx->background("/debug/pprof/trace?$query"), "$out/$name";
+}
+
+sub saved {
+    my ($job, $path) = @_;
+    my $res = $job->result(120);
+
+    is($res->{status}, 200, 'answer') or diag explain $res;
+    PprofTest::spew($path, $res->{content});
+
+    return $res;
+}
+
+sub near {
+    my ($got, $expected, $what) = @_;
+
+    cmp_ok(abs($got / ($expected || 1) - 1), '<', 0.02,
+           sprintf '%s: %.4f of %.4f s', $what, $got, $expected);
+}
+
+
+# A window that all of these requests are in.
+
+my @requests = (
+    [ 6, 'empty' ], [ 5, 'static/small' ], [ 4, 'static/big' ],
+    [ 4, 'slow?header=150&body=50' ], [ 3, 'proxy/small' ], [ 3, 'sub' ],
+    [ 2, 'disk' ], [ 4, 'limited' ], [ 3, 'named' ], [ 2, 'nowhere' ],
+    [ 2, 'trace' ],
+);
+
+my ($job, $path) = trace('seconds=8', 'kinds');
+my $begin = time;
+
+sleep 1.5;
+like($nginx->get('/debug/pprof/')->{content}, qr/href="trace/, 'index');
+
+my $delay = 0;
+my $hang = 0;
+my @running;
+
+for my $kind (@requests) {
+    my ($n, $uri) = @$kind;
+    my $sep = $uri =~ /\?/ ? '&' : '?';
+
+    push @running, fetch('-k', '--http2', '--parallel',
+        "https://127.0.0.1:$tls_port/$uri${sep}x=[1-$n]");
+    push @running, fetch('-k', "http://127.0.0.1:$port/$uri${sep}x=[1-$n]");
+}
+
+$_->result for @running;
+
+for (1 .. 2) {
+    $delay += $nginx->hosted('/sleep')->{delay_ns} / 1e9;
+    $hang += $nginx->hosted('/hang')->{delay_ns} / 1e9;
+}
+
+# one without a request line that makes sense
+
+my $bad = IO::Socket::INET->new("127.0.0.1:$port") or die $!;
+print $bad "\x01\r\n\r\n";
+{ local $/; my $answer = <$bad>; }
+close $bad;
+
+ok(time - $begin < 7.5, 'all in time');
+
+my $res = saved($job, $path);
+
+is($res->{headers} =~ /^Content-Type: (\S+)/mi ? $1 : '',
+   'application/octet-stream', 'type');
+like($res->{headers}, qr/filename="trace"/, 'file name');
+is(substr($res->{content}, 0, 16), "go 1.22 trace\0\0\0", 'header');
+
+my $t = eval { Pprof::Trace->read($path) };
+
+ok($t, 'go tool trace reads it') or do { diag $@; done_testing; exit };
+is($t->{misnested}, undef, 'regions are within each other');
+
+
+# /usertasks: one type for each location, as many as the access log has
+
+my %of = (
+    '/empty' => '= /empty', '/static/small' => '/static/',
+    '/static/big' => '/static/', '/slow' => '= /slow',
+    '/proxy/small' => '/proxy/', '/sub' => '= /sub', '/disk' => '= /disk',
+    '/limited' => '= /limited', '/named' => '@named', '/nowhere' => '',
+    '/sleep' => '= /sleep', '/hang' => '= /hang', '/trace' => '= /trace',
+);
+
+my (%logged, $header);
+
+for (split /\n/, PprofTest::slurp("$dir/logs/where.log")) {
+    my ($at, $uri, $status, $time) = split ' ';
+    my $server = $at == $tls_port ? 'tls' : 'localhost';
+    my $location = $of{$uri} // '';
+
+    $logged{ $server . (length $location ? " $location" : '') }++;
+    $header += $time if $uri eq '/slow';
+}
+
+my %tasks = %{ $t->{tasks} };
+
+delete $tasks{ 'localhost /debug/pprof' };
+is(delete $tasks{nightly}, 4, 'tasks of hosted code');
+is_deeply(\%tasks, \%logged, 'tasks are those of the access log');
+is_deeply([ grep { !m{/debug/pprof} } keys %{ $t->{open} } ], [],
+          'all of them ended');
+
+
+# times
+
+near($t->time('Waiting', sub { my ($reason, @f) = @_;
+         $reason eq 'network' && grep { $_ eq 'location = /slow' } @f
+             and $f[0] =~ /^upstream (?:connect|send|header)$/ }),
+     $header, 'network');
+near($t->time('Syscall', sub { grep { $_ eq 'hosted_sleep' || /sleep/ } @_ }),
+     $delay, 'calls');
+
+my $running = $t->time('Running', sub { 1 });
+
+cmp_ok($running, '>', $hang, 'running');
+my %longest;
+
+for (@{ $t->{states} }) {
+    $longest{$_->[1]} = $_->[0] if $_->[0] > ($longest{$_->[1]} // 0);
+}
+
+near($longest{Running}, $hang / 2, 'a handler that runs');
+
+
+# what the others are
+
+cmp_ok($t->time('Waiting', sub { $_[0] eq 'sync (disk)' }), '>', 0, 'disk');
+cmp_ok($t->time('Waiting', sub { $_[0] eq 'sync (subrequest)' }), '>', 0,
+       'subrequests');
+cmp_ok($t->time('Waiting', sub { $_[0] eq 'delayed by limit_req' }), '>', 0.1,
+       'limit_req');
+
+is(scalar(keys %{ $t->{roots}{'http2 stream'} }),
+   scalar(grep { $_ } map { (1) x $_->[0] } @requests), 'streams');
+is(scalar(keys %{ $t->{roots}{subrequest} }), 12, 'subrequests');
+ok($t->{roots}{"http connection 127.0.0.1:$port"}, 'connections');
+ok($t->{regions}{$_}, "region $_") for 'content', 'rewrite', 'upstream connect',
+    'upstream header', 'work';
+ok((grep { $_->[0] eq 'status' && $_->[1] =~ /^200, \d+ bytes$/ }
+    @{ $t->{logs} }), 'status and bytes');
+ok((grep { $_->[0] eq 'hosted' && $_->[1] eq 'half' } @{ $t->{logs} }),
+   'logs of hosted code');
+cmp_ok($t->{memory}[-1] // 0, '>', 1e6, 'memory');
+unlike($res->{content}, qr/\?x=|nowhere/, 'no URIs');
+is(scalar(keys %{ $t->{procs} }) >= 2, 1, 'both workers');
+
+
+# CPU samples while somebody takes them, of one worker
+
+my ($pid) = $nginx->worker_pids;
+my $load = $nginx->load('/static/big', seconds => 3);
+my $cpu = $nginx->background('/debug/pprof/profile?seconds=2&hz=250');
+
+($job, $path) = trace('seconds=1.5', 'cpu');
+my ($one, $one_path) = trace("seconds=1.5&pid=$pid", 'one');
+saved($job, $path);
+saved($one, $one_path);
+$cpu->result;
+$load->stop;
+
+cmp_ok(Pprof::Trace->read($path)->{samples}, '>', 0, 'CPU samples');
+
+$t = Pprof::Trace->read($one_path);
+is(join(' ', grep { -d "/proc/$pid/task/$_" } keys %{ $t->{procs} }),
+   join(' ', keys %{ $t->{procs} }), 'one worker only');
+
+like($nginx->get('/debug/pprof/trace?worker=77')->{content}, qr/No worker 77/,
+     'no such worker');
+
+
+# Nothing but what is asked for: a trace of at most so many events.
+
+$load = $nginx->load('/empty', seconds => 4);
+sleep 0.5;
+($job, $path) = trace('seconds=2&events=20000', 'few');
+saved($job, $path);
+
+$t = Pprof::Trace->read($path);
+is_deeply([ map { $_->[1] =~ /(\d+) records were left out/ ? 1 : () }
+            grep { $_->[0] eq 'pprof' } @{ $t->{logs} } ], [ 1 ],
+          'what was left out is said') or diag -s $path;
+cmp_ok(-s $path, '<', 20_000 * 12, 'few events');
+$load->stop;
+
+
+# Random windows under load, reloads and kills.
+
+my @load = map { $nginx->load($_, seconds => 600, connections => 2) }
+           '/static/small', '/proxy/small', '/sub',
+           "https://127.0.0.1:$tls_port/sub";
+my @refused;
+my $seed = $ENV{TRACE_SEED} // time;
+
+srand $seed;
+
+for my $i (1 .. $windows) {
+    my $seconds = sprintf '%.3f', 0.03 + rand 0.4;
+    my $second = sprintf '%.3f', 0.03 + rand 0.4;
+    my @jobs = map { [ trace("seconds=$_&events=60000", "random$_") ] }
+               $seconds, $second;
+
+    if ($i % 5 == 2) {
+        $nginx->signal('HUP');
+
+    } elsif ($i % 5 == 4) {
+        my @pids = $nginx->worker_pids;
+        kill 'SEGV', $pids[rand @pids];
+    }
+
+    for my $job (@jobs) {
+        my $res = $job->[0]->result(120);
+
+        # the worker that served it may have been the one that was killed
+
+        next if $res->{exit};
+
+        PprofTest::spew($job->[1], $res->{content});
+
+        my $why = $res->{status} == 200 ? Pprof::Trace::refused($job->[1])
+                                        : "status $res->{status}";
+        push @refused, "$i: $why" if $why;
+        $nginx->{taken}++;
+    }
+}
+
+is_deeply(\@refused, [], "random windows, seed $seed");
+cmp_ok($nginx->{taken}, '>', $windows, "windows: $nginx->{taken}");
+$_->stop for @load;
+
+ok($nginx->settled(60), 'settled');
+is($nginx->get('/empty')->{status}, 204, 'serves on');
+is_deeply([ grep { !/exited on signal 11/ } $nginx->alerts ], [], 'no alerts');
+
+done_testing;

@@ -1,0 +1,1130 @@
+
+/*
+ * Copyright (C) the maintainers of nginx pprof
+ *
+ * The trace: its ring, the transcoder against the rules of Go's format, which
+ * are checked here as Go's parser checks them, and the public functions.
+ */
+
+
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "encode/prt_buffer.h"
+#include "encode/prt_gofile.h"
+#include "encode/prt_gotrace.h"
+#include "platform/prt_ticks.h"
+#include "pprofrt.h"
+#include "serve/prt_job.h"
+#include "sources/prt_trace.h"
+#include "store/prt_ring.h"
+
+
+#define RING     (1024 * 1024)
+#define WRITERS  4
+#define PUTS     200000
+#define TURNS    4000
+#define WINDOWS  200
+
+#define MAX_IDS  100000
+#define MAX_OBJ  20000
+#define MAX_M    64
+#define MAX_REG  64
+
+
+/*
+ * A reader of such files.  It knows the state of each processor, goroutine,
+ * task and region, and says what is wrong.
+ */
+
+typedef struct {
+    const uint8_t  *p;
+    const uint8_t  *end;
+    const char     *wrong;
+} reader_t;
+
+typedef struct {
+    uint64_t   id;
+    uint64_t   seq;
+    int        state;                      /* 0 none, 1 runnable, 2 running, 4 waiting, 3 call */
+    unsigned   nregions;
+    uint64_t   regions[MAX_REG][2];
+} g_t;
+
+typedef struct {
+    uint64_t   m;
+    int64_t    p;                          /* -1: none */
+    int64_t    g;
+} m_t;
+
+typedef struct {
+    unsigned   strings[MAX_IDS];           /* 1: defined */
+    char       text[2000][64];             /* of the first ones */
+    unsigned   stacks[MAX_IDS];
+    g_t        g[MAX_OBJ];
+    unsigned   ng;
+    uint64_t   p_seq[MAX_M];
+    int        p_state[MAX_M];             /* 0 unknown, 1 running, 2 idle */
+    m_t        m[MAX_M];
+    unsigned   nm;
+    uint8_t    tasks[MAX_IDS];             /* 1: begun, 2: ended */
+    unsigned   frequencies;
+    unsigned   counts[64];
+    unsigned   events;
+    uint64_t   last_name;
+} state_t;
+
+
+static uint64_t
+varint(reader_t *r)
+{
+    unsigned  shift;
+    uint64_t  value;
+
+    value = 0;
+
+    for (shift = 0; shift < 64; shift += 7) {
+
+        if (r->p == r->end) {
+            r->wrong = "cut off";
+            return 0;
+        }
+
+        value |= (uint64_t) (*r->p & 0x7f) << shift;
+
+        if (!(*r->p++ & 0x80)) {
+            return value;
+        }
+    }
+
+    r->wrong = "a number that is too long";
+    return 0;
+}
+
+
+static g_t *
+goroutine(state_t *s, uint64_t id)
+{
+    unsigned  i;
+
+    for (i = s->ng; i-- > 0; /* void */ ) {
+        if (s->g[i].id == id) {
+            return &s->g[i];
+        }
+    }
+
+    assert_true(s->ng < MAX_OBJ);
+
+    s->g[s->ng].id = id;
+
+    return &s->g[s->ng++];
+}
+
+
+static m_t *
+machine(state_t *s, uint64_t id)
+{
+    unsigned  i;
+
+    for (i = 0; i < s->nm; i++) {
+        if (s->m[i].m == id) {
+            return &s->m[i];
+        }
+    }
+
+    assert_true(s->nm < MAX_M);
+
+    s->m[s->nm] = (m_t) { id, -1, -1 };
+
+    return &s->m[s->nm++];
+}
+
+
+static const char *
+known(const unsigned *ids, uint64_t id, const char *what)
+{
+    return id >= MAX_IDS || (id && !ids[id]) ? what : NULL;
+}
+
+
+static const char *
+event(state_t *s, m_t *m, unsigned type, reader_t *r)
+{
+    g_t         *g;
+    uint64_t     a[5];
+    unsigned     i;
+    const char  *wrong;
+
+    static const unsigned  nargs[64] = {
+        [10] = 2, [13] = 2, [14] = 3, [16] = 2, [19] = 2, [20] = 2, [21] = 3,
+        [22] = 2, [25] = 3, [37] = 1, [40] = 4, [41] = 2, [42] = 3, [43] = 3,
+        [44] = 4
+    };
+
+    (void) varint(r);
+
+    for (i = 0; type < 64 && i < nargs[type]; i++) {
+        a[i] = varint(r);
+    }
+
+    if (r->wrong) {
+        return r->wrong;
+    }
+
+    s->events++;
+    s->counts[type < 64 ? type : 0]++;
+
+    g = m->g >= 0 ? goroutine(s, (uint64_t) m->g) : NULL;
+
+    if (type >= 40 && type <= 44) {
+
+        if (g == NULL) {
+            return "expected a goroutine";
+        }
+
+        i = type == 41 ? 1 : type == 40 || type == 44 ? 3 : 2;
+        wrong = known(s->stacks, a[i], "unknown stack");
+
+        if (wrong) {
+            return wrong;
+        }
+
+        for (i = type == 40 ? 2 : 1; i < nargs[type] - 1 && type != 41; i++) {
+            wrong = known(s->strings, a[i], "unknown string");
+
+            if (wrong) {
+                return wrong;
+            }
+        }
+    }
+
+    switch (type) {
+
+    case 10:
+        if (m->p != -1 || s->p_state[a[0]] != 2) {
+            return "processor is not idle";
+        }
+
+        if (a[1] != ++s->p_seq[a[0]]) {
+            return "processor's number";
+        }
+
+        s->p_state[a[0]] = 1;
+        m->p = (int64_t) a[0];
+        return NULL;
+
+    case 11:
+        if (m->p == -1 || m->g != -1) {
+            return "processor is not there, or its goroutine runs";
+        }
+
+        s->p_state[m->p] = 2;
+        m->p = -1;
+        return NULL;
+
+    case 13:
+        if (a[0] >= MAX_M || s->p_state[a[0]] || a[1] != 2) {
+            return "processor's state";
+        }
+
+        s->p_state[a[0]] = 2;
+        return NULL;
+
+    case 14:
+        g = goroutine(s, a[0]);
+
+        if (m->p == -1 || g->state) {
+            return "goroutine exists, or no processor";
+        }
+
+        g->state = 1;
+        g->seq = 0;
+        return a[1] ? known(s->stacks, a[1], "unknown stack") : "no stack";
+
+    case 16:
+        g = goroutine(s, a[0]);
+
+        if (m->p == -1 || m->g != -1) {
+            return "no processor, or another one runs";
+        }
+
+        if (g->state != 1 || a[1] != ++g->seq) {
+            return "goroutine cannot start";
+        }
+
+        g->state = 2;
+        m->g = (int64_t) a[0];
+        return NULL;
+
+    case 17:
+        if (g == NULL || g->state != 2) {
+            return "goroutine does not run";
+        }
+
+        g->state = 0;
+        g->nregions = 0;
+        m->g = -1;
+        return NULL;
+
+    case 20:
+        if (g == NULL || g->state != 2 || m->p == -1 || a[1] == 0) {
+            return "goroutine does not run";
+        }
+
+        g->state = 4;
+        m->g = -1;
+        wrong = known(s->strings, a[0], "unknown string");
+        return wrong ? wrong : known(s->stacks, a[1], "unknown stack");
+
+    case 21:
+        g = goroutine(s, a[0]);
+
+        if (g->state != 4 || a[1] != ++g->seq || a[2] == 0) {
+            return "goroutine does not wait";
+        }
+
+        g->state = 1;
+        return known(s->stacks, a[2], "unknown stack");
+
+    case 22:
+        if (g == NULL || g->state != 2 || a[0] != ++s->p_seq[m->p]) {
+            return "goroutine cannot call";
+        }
+
+        g->state = 3;
+        return known(s->stacks, a[1], "unknown stack");
+
+    case 23:
+        if (g == NULL || g->state != 3) {
+            return "goroutine is in no call";
+        }
+
+        g->state = 2;
+        return NULL;
+
+    case 25:
+        g = goroutine(s, a[0]);
+
+        if (g->state || a[2] != 4) {
+            return "state of a goroutine that is known";
+        }
+
+        g->state = 4;
+        g->seq = 0;
+        return NULL;
+
+    case 37:
+        return m->p == -1 ? "expected a processor" : NULL;
+
+    case 40:
+        if (a[0] >= MAX_IDS || s->tasks[a[0]]) {
+            return "task exists";
+        }
+
+        s->tasks[a[0]] = 1;
+        s->last_name = a[2];
+        return NULL;
+
+    case 41:
+        if (a[0] >= MAX_IDS) {
+            return "task";
+        }
+
+        s->tasks[a[0]] |= 2;
+        return NULL;
+
+    case 42:
+        if (g->nregions == MAX_REG) {
+            return "too many regions";
+        }
+
+        g->regions[g->nregions][0] = a[0];
+        g->regions[g->nregions++][1] = a[1];
+        return NULL;
+
+    case 43:
+        if (g->nregions
+            && (g->regions[g->nregions - 1][0] != a[0]
+                || g->regions[g->nregions - 1][1] != a[1]))
+        {
+            return "regions are not within each other";
+        }
+
+        g->nregions -= g->nregions != 0;
+        return NULL;
+
+    case 44:
+        return NULL;
+
+    default:
+        return "unknown event";
+    }
+}
+
+
+static const char *
+table(state_t *s, unsigned kind, reader_t *r)
+{
+    uint64_t     id, n, i, k;
+    const char  *wrong;
+
+    while (r->p < r->end && !r->wrong) {
+
+        if (*r->p++ != kind + 1) {
+            return "another kind in a table";
+        }
+
+        id = varint(r);
+        n = varint(r);
+
+        if (kind == 6) {
+            (void) varint(r);
+            (void) varint(r);
+            (void) varint(r);
+            continue;
+        }
+
+        if (id == 0 || id >= MAX_IDS) {
+            return "number of a table";
+        }
+
+        if (kind == 4) {
+            if (n > 1024 || s->strings[id]++ || r->end - r->p < (int64_t) n) {
+                return "string";
+            }
+
+            if (id < 2000) {
+                snprintf(s->text[id], 64, "%.*s", (int) n,
+                         (const char *) r->p);
+            }
+
+            r->p += n;
+            continue;
+        }
+
+        if (n > 128 || s->stacks[id]++) {
+            return "stack";
+        }
+
+        for (i = 0; i < n; i++) {
+            for (k = 0; k < 4; k++) {
+                uint64_t  v = varint(r);
+
+                wrong = k == 1 || k == 2
+                        ? known(s->strings, v, "unknown string of a frame")
+                        : NULL;
+                if (wrong) {
+                    return wrong;
+                }
+            }
+        }
+    }
+
+    return r->wrong;
+}
+
+
+/* NULL, or what is wrong with the file. */
+
+static const char *
+check(const uint8_t *data, size_t size, state_t *s)
+{
+    m_t         *m;
+    reader_t     file, r;
+    uint64_t     id, n;
+    const char  *wrong;
+
+    memset(s, 0, sizeof(state_t));
+
+    if (size < 16 || memcmp(data, "go 1.22 trace\0\0\0", 16) != 0) {
+        return "header";
+    }
+
+    file = (reader_t) { data + 16, data + size, NULL };
+
+    while (file.p < file.end) {
+
+        if (*file.p++ != 1 || varint(&file) != 1) {
+            return "batch";
+        }
+
+        id = varint(&file);
+        (void) varint(&file);
+        n = varint(&file);
+
+        if (file.wrong || n > 65536 || file.end - file.p < (int64_t) n) {
+            return "batch is cut off";
+        }
+
+        r = (reader_t) { file.p, file.p + n, NULL };
+        file.p += n;
+
+        if (n && (*r.p == 2 || *r.p == 4 || *r.p == 6)) {
+            unsigned  kind = *r.p++;
+
+            wrong = table(s, kind, &r);
+
+            if (wrong) {
+                return wrong;
+            }
+
+            continue;
+        }
+
+        if (n && *r.p == 8) {
+            s->frequencies++;
+            continue;
+        }
+
+        m = machine(s, id);
+
+        while (r.p < r.end) {
+            unsigned  type = *r.p++;
+
+            wrong = event(s, m, type, &r);
+
+            if (wrong) {
+                return wrong;
+            }
+        }
+    }
+
+    return s->frequencies == 1 ? NULL : "not one frequency";
+}
+
+
+/* The known file, which all of Go's tools from 1.22 to 1.27 accept. */
+
+static const uint8_t  vector[] = {
+    0x67, 0x6f, 0x20, 0x31, 0x2e, 0x32, 0x32, 0x20, 0x74, 0x72, 0x61, 0x63,
+    0x65, 0x00, 0x00, 0x00,
+    0x01, 0x01, 0x00, 0xc0, 0x84, 0x3d, 0x06, 0x08, 0x80, 0x94, 0xeb, 0xdc,
+    0x03,
+    0x01, 0x01, 0x00, 0xc0, 0x84, 0x3d, 0x2f, 0x04,
+    0x05, 0x01, 0x07, 'n', 'e', 't', 'w', 'o', 'r', 'k',
+    0x05, 0x02, 0x07, 'h', 'a', 'n', 'd', 'l', 'e', 'r',
+    0x05, 0x03, 0x04, 'c', 'o', 'n', 'n',
+    0x05, 0x04, 0x03, 'x', '.', 'c',
+    0x05, 0x05, 0x0a, 'l', 'o', 'c', 'a', 't', 'i', 'o', 'n', ' ', '/',
+    0x01, 0x01, 0x00, 0xc0, 0x84, 0x3d, 0x0c, 0x02, 0x03, 0x01, 0x02, 0x10,
+    0x02, 0x04, 0x09, 0x20, 0x03, 0x04, 0x05,
+    0x01, 0x01, 0x64, 0xc0, 0x84, 0x3d, 0x33,
+    0x0d, 0x00, 0x00, 0x02, 0x0a, 0x64, 0x00, 0x01, 0x0e, 0x0a, 0x07, 0x01,
+    0x00, 0x10, 0x0a, 0x07, 0x01, 0x28, 0x05, 0x01, 0x00, 0x05, 0x00, 0x14,
+    0x32, 0x01, 0x01, 0x0b, 0x03, 0x0a, 0x88, 0x27, 0x00, 0x02, 0x15, 0x00,
+    0x07, 0x02, 0x01, 0x10, 0x01, 0x07, 0x03, 0x29, 0x28, 0x01, 0x00, 0x11,
+    0x01, 0x0b, 0x01
+};
+
+#define EVENTS  (sizeof(vector) - 0x33)    /* where they begin */
+
+static state_t  state;
+
+
+static void
+test_vector(void **arg)
+{
+    size_t      i, wrong;
+    uint8_t     copy[sizeof(vector)];
+
+    (void) arg;
+
+    assert_int_equal(sizeof(vector), 160);
+    assert_null(check(vector, sizeof(vector), &state));
+    assert_int_equal(state.events, 13);
+    assert_string_equal(state.text[state.last_name], "location /");
+
+    /* our reader refuses most others, or it would say nothing */
+
+    for (i = EVENTS, wrong = 0; i < sizeof(vector); i++) {
+        memcpy(copy, vector, sizeof(vector));
+        copy[i] ^= 1;
+        wrong += check(copy, sizeof(copy), &state) != NULL;
+    }
+
+    assert_true(wrong > 25);
+    assert_non_null(check(vector, sizeof(vector) - 1, &state));
+}
+
+
+static int
+sink(void *data, const void *bytes, size_t size)
+{
+    prt_buffer_add(data, bytes, size);
+
+    return 0;
+}
+
+
+static void
+test_file(void **arg)
+{
+    size_t         i;
+    uint32_t       frames[2];
+    uint64_t       stack, bytes, name;
+    prt_buffer_t   buffer;
+    prt_gofile_t   file;
+
+    (void) arg;
+
+    memset(&buffer, 0, sizeof(buffer));
+
+    prt_gofile_init(&file);
+    prt_gofile_thread(&file, 100);
+
+    name = prt_gofile_string(&file, "location /");
+    frames[0] = prt_gofile_frame(&file, "handler", "x.c", 9);
+    frames[1] = prt_gofile_frame(&file, "conn", "x.c", 5);
+    stack = prt_gofile_stack(&file, frames, 2);
+
+    assert_int_equal(prt_gofile_stack(&file, frames, 2), stack);
+    assert_int_not_equal(prt_gofile_stack(&file, frames + 1, 1), stack);
+    assert_int_equal(prt_gofile_string(&file, "location /"), name);
+    assert_int_equal(prt_gofile_string(&file, ""), 0);
+
+    prt_gofile_add(&file, 1000, PRT_GO_PROC_STATUS, 0, PRT_GO_PROC_IDLE);
+    prt_gofile_add(&file, 1100, PRT_GO_PROC_START, 0, 1);
+    prt_gofile_add(&file, 1200, PRT_GO_CREATE, 7, stack, 0);
+    prt_gofile_add(&file, 1200, PRT_GO_START, 7, 1);
+
+    /* more than one batch, and a time that goes back */
+
+    for (i = 1; i <= 30000; i++) {
+        prt_gofile_add(&file, 1300 - i, PRT_GO_TASK_BEGIN, i, 0, name, stack);
+    }
+
+    assert_int_equal(prt_gofile_write(&file, sink, &buffer, &bytes), 0);
+    assert_int_equal(bytes, buffer.size);
+    assert_null(check(buffer.data, buffer.size, &state));
+    assert_int_equal(state.events, 30004);
+    assert_int_equal(file.count, 30004);
+
+    prt_gofile_free(&file);
+    free(buffer.data);
+}
+
+
+/* The ring. */
+
+static prt_ring_t  ring;
+
+
+static void *
+writer(void *arg)
+{
+    uint64_t  i;
+
+    for (i = 0; i < PUTS; i++) {
+        prt_ring_put(&ring, 1 + (uint32_t) (i & 3), i * 3, i, (uint32_t) i);
+    }
+
+    return arg;
+}
+
+
+static void
+test_ring(void **arg)
+{
+    void               *memory;
+    size_t              n, k;
+    uint64_t            i, first;
+    prt_ring_event_t   *events;
+    prt_ring_cursor_t   cursor;
+
+    (void) arg;
+
+    memory = calloc(1, RING);
+    assert_non_null(memory);
+
+    prt_ring_attach(&ring, memory, RING);
+    assert_true((uint8_t *) (ring.others + ring.nothers)
+                <= (uint8_t *) memory + RING);
+
+    prt_ring_begin(&cursor, &ring);
+
+    events = malloc(ring.nown * sizeof(prt_ring_event_t));
+    assert_non_null(events);
+
+    for (i = 0; i < ring.nown * 5 / 2; i++) {
+        prt_ring_add(&cursor, 1 + (uint32_t) (i % 7), i * 10, i, (uint32_t) i);
+    }
+
+    /* the latest are there, in their order */
+
+    first = i - ring.nown;
+    n = prt_ring_read(ring.own, ring.nown, first, ring.nown, events);
+
+    assert_int_equal(n, ring.nown);
+
+    for (k = 0; k < n; k++) {
+        assert_int_equal(events[k].what, first + k);
+        assert_int_equal(events[k].kind, 1 + (first + k) % 7);
+    }
+
+    /* those before are known to be gone */
+
+    assert_int_equal(prt_ring_read(ring.own, ring.nown, first - 100, 100,
+                                   events), 0);
+
+    assert_int_equal(prt_ring_find(ring.own, ring.nown, i, 0), first);
+    assert_int_equal(prt_ring_find(ring.own, ring.nown, i,
+                                   (first + 100) * 10 - 5), first + 100);
+    assert_int_equal(prt_ring_find(ring.own, ring.nown, i, i * 10), i);
+
+    /* one that its writer was killed in is left out */
+
+    atomic_store(&ring.own[(first + 100) % ring.nown].stamp, 0);
+
+    assert_int_equal(prt_ring_read(ring.own, ring.nown, first + 99, 3,
+                                   events), 2);
+    assert_int_equal(events[1].what, first + 101);
+    assert_int_equal(prt_ring_find(ring.own, ring.nown, i,
+                                   (first + 100) * 10), first + 101);
+
+    /* who goes on where another has ended keeps its place */
+
+    prt_ring_begin(&cursor, &ring);
+    prt_ring_add(&cursor, 3, i * 10, i, 0);
+    assert_int_equal(prt_ring_read(ring.own, ring.nown, i, 1, events), 1);
+    assert_int_equal(events[0].what, i);
+
+    free(events);
+    free(memory);
+}
+
+
+static void
+test_writers(void **arg)
+{
+    void              *memory;
+    size_t             n, k;
+    uint64_t           claimed;
+    unsigned           i, reads;
+    pthread_t          threads[WRITERS];
+    prt_ring_event_t  *events;
+
+    (void) arg;
+
+    memory = calloc(1, RING);
+    prt_ring_attach(&ring, memory, RING);
+    events = malloc(ring.nothers * sizeof(prt_ring_event_t));
+    assert_non_null(events);
+
+    for (i = 0; i < WRITERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, writer, NULL), 0);
+    }
+
+    /* no reader sees half of one */
+
+    for (reads = 0, claimed = 0; claimed < (uint64_t) WRITERS * PUTS;
+         reads++)
+    {
+        claimed = atomic_load(&ring.head->claimed);
+
+        n = prt_ring_read(ring.others, ring.nothers,
+                          claimed > ring.nothers ? claimed - ring.nothers : 0,
+                          claimed < ring.nothers ? claimed : ring.nothers,
+                          events);
+
+        for (k = 0; k < n; k++) {
+            assert_int_equal(events[k].time, events[k].what * 3);
+            assert_int_equal(events[k].value, events[k].what);
+            assert_int_equal(events[k].kind, 1 + (events[k].what & 3));
+        }
+    }
+
+    for (i = 0; i < WRITERS; i++) {
+        (void) pthread_join(threads[i], NULL);
+    }
+
+    assert_true(reads > 0);
+    n = prt_ring_read(ring.others, ring.nothers, claimed - ring.nothers,
+                      ring.nothers, events);
+    assert_int_equal(n, ring.nothers);
+
+    free(events);
+    free(memory);
+}
+
+
+/* The runtime: a loop that works on goroutines in any order, even senseless. */
+
+static void
+start(prt_region_t *region)
+{
+    char           error[PRT_ERROR_LEN];
+    prt_options_t  options;
+
+    memset(&options, 0, sizeof(options));
+    options.worker = 0;
+    options.trace_buffer = 4 * PRT_TRACE_MIN;
+
+    if (prt_start(region, &options, error) != 0) {
+        print_error("%s\n", error);
+        fail();
+    }
+}
+
+
+static void
+record(int on)
+{
+    int  i;
+
+    /* as the recorder has it, and nobody ends it meanwhile */
+
+    atomic_store(&prt_process.region->head->recorder.until,
+                 prt_now() + 3600 * PRT_SEC);
+    atomic_store(&prt_process.region->head->recorder.state, (uint64_t) on);
+    (void) prt_service_sync();
+
+    for (i = 0; i < 60000 && prt_tracing != on; i++) {
+        (void) usleep(1000);
+    }
+
+    assert_int_equal(prt_tracing, on);
+}
+
+
+static const char *
+dump(const prt_gotrace_window_t *window, prt_gotrace_result_t *result)
+{
+    char           error[PRT_ERROR_LEN];
+    const char    *wrong;
+    prt_buffer_t   buffer;
+
+    memset(&buffer, 0, sizeof(buffer));
+
+    assert_int_equal(prt_gotrace_dump(prt_process.region, window, NULL, sink,
+                                      &buffer, result, error, NULL), 0);
+    assert_int_equal(buffer.size, result->bytes);
+
+    wrong = check(buffer.data, buffer.size, &state);
+
+    free(buffer.data);
+
+    return wrong;
+}
+
+
+static prt_gotrace_window_t
+all(void)
+{
+    prt_gotrace_window_t  window;
+
+    memset(&window, 0, sizeof(window));
+    window.target.worker = PRT_ANY;
+    window.target.pid = PRT_ANY;
+
+    return window;
+}
+
+
+static void
+turns(unsigned n, unsigned states[4], uint32_t labels, uint64_t root)
+{
+    unsigned  i, k;
+    uint64_t  g;
+
+    for (i = 0; i < n; i++) {
+        prt_trace_woken(prt_trace_now());
+
+        for (k = 0; k < (unsigned) rand() % 12; k++) {
+            g = 1 + (uint64_t) rand() % 20 + (rand() % 4 ? 0 : 1ull << 47);
+
+            switch (rand() % 12) {
+
+            case 0: case 1: case 2:
+                prt_trace_run(prt_trace_now(), g,
+                              PRT_TRACE_READY
+                              | (rand() % 5 ? 0 : PRT_TRACE_NEW), root);
+                break;
+
+            case 3:
+                prt_trace_run(prt_trace_now(), rand() % 3 ? g : 0,
+                              rand() % 2 ? PRT_TRACE_NEW : 0, root);
+                break;
+
+            case 4:
+                prt_trace_block(prt_trace_now(), g, states[rand() % 4],
+                                rand() % 2 ? labels : 0);
+                break;
+
+            case 5:
+                prt_trace_end(prt_trace_now(), g);
+                break;
+
+            case 6:
+                prt_trace_begin(prt_trace_now(), g);
+                break;
+
+            case 7:
+                prt_trace_phase(prt_trace_now(), g, labels);
+                break;
+
+            case 8:
+                prt_trace_done(prt_trace_now(), g, 200, 1000);
+                break;
+
+            case 9:
+                prt_trace_owner(prt_trace_now(), g);
+                break;
+
+            case 10:
+                prt_trace_region(0, "a", 1);
+                prt_trace_region(0, "b", 1);
+                prt_trace_region_end(0, rand() % 2 ? "a" : "b", 1);
+                break;
+
+            default:
+                prt_trace_log(0, "key", 3, "text", 4);
+                prt_trace_call(prt_ticks_of(1000), (const uint64_t []) { 1 },
+                               1);
+                break;
+            }
+        }
+
+        if (rand() % 50 == 0) {
+            prt_trace_off(prt_trace_now());
+
+        } else if (rand() % 20) {
+            prt_trace_wait(prt_trace_now());
+        }
+    }
+}
+
+
+static void
+test_windows(void **arg)
+{
+    unsigned                i, states[4];
+    uint32_t                labels;
+    uint64_t                root, begin, end;
+    const char             *wrong;
+    prt_gotrace_window_t    window;
+    prt_gotrace_result_t    result;
+
+    static const prt_label_text_t  texts[] = {
+        PRT_LABEL("server", "localhost"), PRT_LABEL("location", "/api/"),
+        PRT_LABEL("phase", "content")
+    };
+
+    (void) arg;
+
+    start(NULL);
+
+    window = all();
+    assert_null(dump(&window, &result));
+    assert_int_equal(state.counts[PRT_GO_PROC_STATUS], 1);
+
+    assert_int_equal(prt_trace_task(0, "off", 3), 0);
+
+    record(1);
+
+    labels = prt_labels_make(texts, 3);
+    root = prt_frame("http connection", 15);
+    states[0] = prt_trace_state(prt_frame("keepalive", 9), PRT_TRACE_NETWORK);
+    states[1] = prt_trace_state(prt_frame("disk", 4), PRT_TRACE_SYNC);
+    states[2] = prt_trace_state(prt_frame("upstream header", 15),
+                                PRT_TRACE_NETWORK);
+    states[3] = 0;
+
+    assert_int_equal(prt_trace_state(prt_frame("disk", 4), PRT_TRACE_SYNC),
+                     states[1]);
+
+    srand(7);
+    begin = prt_now();
+    turns(TURNS, states, labels, root);
+    end = prt_now();
+
+    assert_null(dump(&window, &result));
+    assert_true(result.events > TURNS);
+    assert_int_equal(result.events, state.events + state.counts[7]);
+    assert_int_equal(result.processes, 1);
+    assert_string_equal(state.text[state.last_name], "localhost /api/");
+    assert_true(state.counts[PRT_GO_SYSCALL_BEGIN] > 0);
+    assert_int_equal(state.counts[PRT_GO_SYSCALL_BEGIN],
+                     state.counts[PRT_GO_SYSCALL_END]);
+
+    for (i = 0; i < WINDOWS; i++) {
+        window.from = begin + (uint64_t) rand() % (end - begin);
+        window.to = window.from + (uint64_t) rand() % (end - begin);
+        window.events = i % 3 ? 0 : 500;
+
+        wrong = dump(&window, &result);
+
+        if (wrong) {
+            print_error("window %u: %s\n", i, wrong);
+            fail();
+        }
+
+        assert_true(window.events == 0 || result.events < 1000);
+        assert_true(window.events == 0 || result.events <= 500
+                    || result.left_out);
+    }
+
+    /* what was overwritten is counted, and the rest is as good */
+
+    turns(TURNS * 20, states, labels, root);
+    window = all();
+    window.from = begin;
+
+    assert_null(dump(&window, &result));
+    assert_true(result.overwritten > 0);
+
+    /* of another worker there is nothing */
+
+    window.target.worker = 5;
+    assert_null(dump(&window, &result));
+    assert_int_equal(state.events, 0);
+
+    record(0);
+    prt_stop();
+}
+
+
+/* Hosted code of a plain program, on threads that have no loop. */
+
+static void *
+hosted(void *arg)
+{
+    uint64_t  task;
+
+    task = prt_trace_task(0, "nightly", 7);
+    prt_trace_region(task, "work", 4);
+    prt_trace_log(task, "key", 3, "half", 4);
+    prt_trace_region_end(task, "work", 4);
+
+    if (arg == NULL) {
+        prt_trace_task_end(prt_trace_task(task, "part", 4));
+    }
+
+    prt_trace_task_end(task);
+
+    return arg;
+}
+
+
+static void
+test_hosted(void **arg)
+{
+    unsigned                i, ended;
+    pthread_t               threads[WRITERS];
+    prt_gotrace_window_t    window;
+    prt_gotrace_result_t    result;
+
+    (void) arg;
+
+    start(NULL);
+    record(1);
+
+    for (i = 0; i < WRITERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, hosted,
+                                        i ? &window : NULL), 0);
+    }
+
+    for (i = 0; i < WRITERS; i++) {
+        (void) pthread_join(threads[i], NULL);
+    }
+
+    (void) hosted(&window);
+    record(0);
+
+    (void) hosted(NULL);
+
+    window = all();
+    assert_null(dump(&window, &result));
+
+    assert_int_equal(state.counts[PRT_GO_TASK_BEGIN], WRITERS + 2);
+    assert_int_equal(state.counts[PRT_GO_TASK_END], WRITERS + 2);
+    assert_int_equal(state.counts[PRT_GO_REGION_BEGIN], WRITERS + 1);
+    assert_int_equal(state.counts[PRT_GO_REGION_END], WRITERS + 1);
+    assert_int_equal(state.counts[PRT_GO_LOG], WRITERS + 1);
+
+    for (i = 0, ended = 0; i < MAX_IDS; i++) {
+        ended += state.tasks[i] == 3;
+    }
+
+    assert_int_equal(ended, WRITERS + 2);
+
+    prt_stop();
+}
+
+
+/* A process that is killed, whose last record stays. */
+
+static void
+test_killed(void **arg)
+{
+    int                     fds[2], status;
+    pid_t                   pid;
+    char                    c, error[PRT_ERROR_LEN];
+    prt_region_t           *region;
+    prt_gotrace_window_t    window;
+    prt_gotrace_result_t    result;
+
+    (void) arg;
+
+    region = prt_region_create(2, error);
+    assert_non_null(region);
+    assert_int_equal(pipe(fds), 0);
+
+    pid = fork();
+
+    if (pid == 0) {
+        start(region);
+        record(1);
+
+        prt_trace_woken(prt_trace_now());
+        prt_trace_run(prt_trace_now(), 57, PRT_TRACE_READY,
+                      prt_frame("http connection", 15));
+        prt_trace_begin(prt_trace_now(), 57);
+
+        (void) !write(fds[1], "x", 1);
+        (void) raise(SIGKILL);
+    }
+
+    assert_int_equal(read(fds[0], &c, 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+
+    start(region);
+
+    window = all();
+    window.target.pid = pid;
+
+    assert_null(dump(&window, &result));
+    assert_int_equal(state.counts[PRT_GO_TASK_BEGIN], 1);
+    assert_int_equal(goroutine(&state, 57)->state, 2);
+
+    prt_stop();
+    prt_region_destroy(region);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_vector),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_writers),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_hosted),
+        cmocka_unit_test(test_killed)
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
