@@ -737,9 +737,9 @@ ngx_http_pprof_init(ngx_conf_t *cf)
         }
 
         *h = ngx_http_pprof_access_handler;
-
-        ngx_http_pprof_filter_init();
     }
+
+    ngx_http_pprof_filter_init();
 
     return ngx_http_pprof_labels_init(cf);
 }
