@@ -15,6 +15,11 @@
 #include <pprofrt.h>
 
 
+/* not behind a table of symbols */
+
+#pragma GCC visibility push(hidden)
+
+
 #define NGX_HTTP_PPROF_OFF             0
 #define NGX_HTTP_PPROF_ON              1
 #define NGX_HTTP_PPROF_AUTO            2
@@ -159,8 +164,6 @@ typedef struct {
  * nothing.
  */
 
-#pragma GCC visibility push(hidden)
-
 extern ngx_http_pprof_hot_t  ngx_http_pprof_hot;
 
 extern ngx_module_t  ngx_http_pprof_wait_module;
@@ -171,8 +174,6 @@ void ngx_http_pprof_wait_switch(ngx_http_request_t *r);
 void ngx_http_pprof_wait_ended(ngx_http_request_t *r);
 
 void ngx_http_pprof_labels_output(ngx_http_request_t *r);
-
-#pragma GCC visibility pop
 
 static ngx_inline void
 ngx_http_pprof_wait_end(uint64_t now)
@@ -338,6 +339,9 @@ ngx_int_t ngx_http_pprof_job_init(ngx_cycle_t *cycle);
 
 
 extern ngx_module_t  ngx_http_pprof_module;
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_HTTP_PPROF_MODULE_H_INCLUDED_ */
