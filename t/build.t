@@ -85,7 +85,7 @@ is_deeply([ grep { !/^lib(?:c|m|dl|pthread|unwind|protobuf-c|dw|elf|z|lzma)\.so\
 cmp_ok(tls_size($lib), '<', 128, 'library: thread-local storage');
 
 my @public = PprofTest::slurp("$Pprof::Root/runtime/pprofrt.h")
-             =~ /^PRT_EXPORT[^;(]*?\b(prt_\w+)(?:\(|$)/mg;
+             =~ /^PRT_EXPORT[^;(]*?\b(prt_\w+)(?:[(;]|$)/mg;
 
 is_deeply(exported($lib),
           [ sort @public, qw( prt_cpu_observe prt_unwind_oracle ) ],
