@@ -278,7 +278,10 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     # nginx ends while it runs
 
     is(status($nginx, '/run?duration=30m'), 200, 'run');
+    unlink dir($nginx) . '/trace.out';
+    $nginx->get('/text');
     is($nginx->quit, 0, 'quit while it runs');
+    is(substr(file($nginx), 0, 16), $header, 'quit: it is written');
     is_deeply([ $nginx->alerts ], [], 'no alerts');
     is_deeply([ leftover($nginx) ], [], 'nothing is left over');
 }
@@ -472,6 +475,11 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     is(status($nginx, '/stop'), 200, 'single process: stop');
     is(status($nginx, '/run?duration=200ms'), 200, 'single process: run 200ms');
     ok((wait_for { !running($nginx) } 60), 'single process: it ends by itself');
+
+    is(status($nginx, '/run?duration=30m'), 200, 'single process: run');
+    unlink dir($nginx) . '/trace.out';
+    is($nginx->quit, 0, 'single process: quit');
+    is(substr(file($nginx), 0, 16), $header, 'single process: it is written');
 }
 
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "encode/prt_gotrace.h"
 #include "platform/prt_futex.h"
@@ -29,6 +30,10 @@
 /* after the first failure at the end, twice as much after each, at most ... */
 #define PRT_RECORDER_AGAIN  (5 * PRT_SEC)
 #define PRT_RECORDER_TWICE  6                 /* ... times */
+
+/* for the last file, when nginx quits; then its master loses patience with us */
+#define PRT_RECORDER_LAST   PRT_SEC
+#define PRT_RECORDER_NAP    2000              /* us */
 
 #define PRT_RECORDER_QUIET  (60 * PRT_SEC)    /* between files of one event */
 
@@ -46,6 +51,7 @@ static void prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols,
     prt_file_t *file);
 static int prt_recorder_sink(void *data, const void *bytes, size_t size);
 static void prt_recorder_failed(prt_job_t *job, prt_file_t *file);
+static void prt_recorder_again(void);
 static void prt_recorder_over(prt_job_t *job);
 static prt_file_kind_t prt_recorder_kind(unsigned command);
 static int prt_recorder_path(prt_file_kind_t kind, char path[PATH_MAX]);
@@ -126,6 +132,11 @@ prt_recorder_new(prt_job_t *job, uint64_t now)
 
         if (prt_recorder_runs(state)) {
             prt_job_fail(job, PRT_CONFLICT, "already running");
+            return 0;
+        }
+
+        if (prt_recorder_name[0] == '\0') {
+            prt_job_fail(job, PRT_FAILED, "no file is configured to write to");
             return 0;
         }
 
@@ -232,6 +243,39 @@ prt_recorder_watch(uint64_t now)
 }
 
 
+/*
+ * All processes end.  The file is written now, by whichever comes first; the
+ * others wait for that, as the parent would kill them all.
+ */
+
+void
+prt_recorder_quit(void)
+{
+    uint64_t         state, until;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+    state = atomic_load(&recorder->state);
+
+    if (!prt_recorder_runs(state)) {
+        return;
+    }
+
+    until = prt_now() + PRT_RECORDER_LAST;
+
+    atomic_store(&recorder->again, 0);
+    atomic_store(&recorder->until, 0);
+
+    prt_futex_wake(&prt_process.entry->wake);
+
+    while (atomic_load(&recorder->state) == state
+           && atomic_load(&recorder->again) == 0 && prt_now() < until)
+    {
+        (void) usleep(PRT_RECORDER_NAP);
+    }
+}
+
+
 void
 prt_recorder_event(prt_recorder_event_t event)
 {
@@ -335,6 +379,11 @@ prt_recorder_encode(prt_job_t *job, prt_symbols_t *symbols)
     {
         atomic_store(&recorder->state,
                      prt_recorder_state(job->recording, 0));
+
+    } else if (job->command == PRT_RECORDER_END
+               && !atomic_load(&prt_process.stopping))
+    {
+        prt_recorder_again();
     }
 
     prt_claim_give(&recorder->claim);
@@ -361,7 +410,8 @@ prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols, prt_file_t *file)
     kind = prt_recorder_kind(job->command);
 
     if (prt_recorder_path(kind, path) != 0) {
-        (void) snprintf(job->error, sizeof(job->error), "no file is configured");
+        (void) snprintf(job->error, sizeof(job->error),
+                        "no file is configured to write to");
         return;
     }
 
@@ -403,13 +453,9 @@ prt_recorder_sink(void *data, const void *bytes, size_t size)
 }
 
 
-/* The recording goes on; if its time is over, that is tried again. */
-
 static void
 prt_recorder_failed(prt_job_t *job, prt_file_t *file)
 {
-    uint32_t         failures;
-    uint64_t         pause;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
@@ -428,10 +474,19 @@ prt_recorder_failed(prt_job_t *job, prt_file_t *file)
     }
 
     prt_file_abandon(file);
+}
 
-    if (job->command != PRT_RECORDER_END) {
-        return;
-    }
+
+/* Its time is over, and it goes on: that is tried again. */
+
+static void
+prt_recorder_again(void)
+{
+    uint32_t         failures;
+    uint64_t         pause;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
 
     failures = atomic_fetch_add(&recorder->failures, 1);
     pause = PRT_RECORDER_AGAIN << (failures < PRT_RECORDER_TWICE
@@ -461,7 +516,9 @@ prt_recorder_over(prt_job_t *job)
         return;
     }
 
-    if (job->error[0] == '\0') {
+    /* what was cut short by our own end is done by another process */
+
+    if (job->error[0] == '\0' || atomic_load(&prt_process.stopping)) {
         prt_job_free(job);
         return;
     }

@@ -242,6 +242,10 @@ prt_stop(void)
         return;
     }
 
+    if (!prt_others_remain()) {
+        prt_recorder_quit();
+    }
+
     prt_process.started = 0;
 
     prt_crash_stop();
