@@ -171,6 +171,11 @@ $(BUILD)/bench_block: tools/bench_block.c tools/bench_library.h \
         $(BUILD)/libpprofrt.so
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -Wl,-z,now -o $@ $< -ldl
 
+# the trace: an event, and a dump
+
+$(BUILD)/bench_trace: tools/bench_trace.c $(OBJS)
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -o $@ $< $(OBJS) $(PRT_LIBS)
+
 # names: their time and memory
 
 $(BUILD)/bench_symbols: tools/bench_symbols.c t/unit/elf_image.h $(OBJS)

@@ -157,7 +157,7 @@ prt_gofile_stack(prt_gofile_t *file, const uint32_t *frames, unsigned n)
         return 0;
     }
 
-    if (*place) {
+    if (*place != 0) {
         return *place;
     }
 

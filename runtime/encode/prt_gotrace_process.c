@@ -142,7 +142,7 @@ prt_gotrace_place(prt_gotrace_process_t *process, uint32_t state,
         return 0;
     }
 
-    if (*place) {
+    if (*place != 0) {
         return *place;
     }
 
@@ -193,7 +193,7 @@ prt_gotrace_stack(prt_gotrace_process_t *process, uint32_t stack,
         return 0;
     }
 
-    if (*place) {
+    if (*place != 0) {
         return *place;
     }
 

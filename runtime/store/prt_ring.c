@@ -171,6 +171,7 @@ prt_ring_find(const prt_ring_record_t *records, uint64_t size, uint64_t count,
 
     lo = count > size ? count - size : 0;
     hi = count;
+    event.time = 0;
 
     while (lo < hi) {
         mid = lo + (hi - lo) / 2;

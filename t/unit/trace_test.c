@@ -691,7 +691,7 @@ test_ring(void **arg)
                                    events), 2);
     assert_int_equal(events[1].what, first + 101);
     assert_int_equal(prt_ring_find(ring.own, ring.nown, i,
-                                   (first + 100) * 10), first + 101);
+                                   (first + 100) * 10), first + 100);
 
     /* who goes on where another has ended keeps its place */
 
@@ -816,6 +816,19 @@ dump(const prt_gotrace_window_t *window, prt_gotrace_result_t *result)
     free(buffer.data);
 
     return wrong;
+}
+
+
+static int
+named(const char *text)
+{
+    unsigned  i;
+
+    for (i = 0; i < 2000 && strcmp(state.text[i], text) != 0; i++) {
+        /* void */
+    }
+
+    return i < 2000;
 }
 
 
@@ -953,7 +966,9 @@ test_windows(void **arg)
     assert_true(result.events > TURNS);
     assert_int_equal(result.events, state.events + state.counts[7]);
     assert_int_equal(result.processes, 1);
-    assert_string_equal(state.text[state.last_name], "localhost /api/");
+    assert_true(named("localhost /api/"));
+    assert_true(named("location /api/"));
+    assert_true(named("sync (disk)"));
     assert_true(state.counts[PRT_GO_SYSCALL_BEGIN] > 0);
     assert_int_equal(state.counts[PRT_GO_SYSCALL_BEGIN],
                      state.counts[PRT_GO_SYSCALL_END]);
@@ -1021,6 +1036,7 @@ static void
 test_hosted(void **arg)
 {
     unsigned                i, ended;
+    uint64_t                begin;
     pthread_t               threads[WRITERS];
     prt_gotrace_window_t    window;
     prt_gotrace_result_t    result;
@@ -1028,6 +1044,7 @@ test_hosted(void **arg)
     (void) arg;
 
     start(NULL);
+    begin = prt_now();
     record(1);
 
     for (i = 0; i < WRITERS; i++) {
@@ -1045,6 +1062,7 @@ test_hosted(void **arg)
     (void) hosted(NULL);
 
     window = all();
+    window.from = begin;
     assert_null(dump(&window, &result));
 
     assert_int_equal(state.counts[PRT_GO_TASK_BEGIN], WRITERS + 2);
