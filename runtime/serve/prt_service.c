@@ -242,7 +242,11 @@ prt_stop(void)
         return;
     }
 
-    if (!prt_others_remain()) {
+    /* the last generation ends: there is none to come */
+
+    if (atomic_load(&prt_process.entry->cycle)
+        == atomic_load(&prt_process.region->head->cycle))
+    {
         prt_recorder_quit();
     }
 
