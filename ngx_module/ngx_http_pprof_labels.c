@@ -815,6 +815,9 @@ ngx_http_pprof_labels_trace(ngx_uint_t on)
 
     cmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
                                                ngx_http_core_module);
+    if (cmcf == NULL) {
+        return;
+    }
 
     handlers = &cmcf->phases[NGX_HTTP_LOG_PHASE].handlers;
     h = handlers->elts;

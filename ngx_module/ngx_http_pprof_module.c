@@ -423,6 +423,11 @@ ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     conf->guards |= prev->guards & ~conf->guards_seen;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_pprof_module);
+
+    if (ngx_http_pprof_trace_log_add(cf, pmcf, clcf->error_log) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     if (clcf->noname && conf->mode == NGX_CONF_UNSET_UINT) {
 
@@ -445,8 +450,6 @@ ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     clcf->handler = ngx_http_pprof_handler;
-
-    pmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_pprof_module);
 
     conf->served = conf->mode == NGX_HTTP_PPROF_ON
                    || (conf->mode == NGX_HTTP_PPROF_AUTO && !pmcf->production);

@@ -33,6 +33,7 @@ typedef struct {
     ngx_str_t                   debug_path;   /* with its NUL */
     ngx_msec_t                  max_duration;
     ngx_uint_t                  trace_sample;
+    ngx_array_t                *logs;        /* of ngx_log_t *: what locations log to */
 
     size_t                      trace_buffer;
     ngx_flag_t                  trace_on_crash;
@@ -267,6 +268,11 @@ void ngx_http_pprof_goroutines(void);
 /* trace: switches it on or off, if the runtime has been asked to */
 
 void ngx_http_pprof_trace(void);
+
+/* lines of error.log in it */
+ngx_int_t ngx_http_pprof_trace_log_add(ngx_conf_t *cf,
+    ngx_http_pprof_main_conf_t *pmcf, ngx_log_t *log);
+void ngx_http_pprof_trace_log_start(ngx_http_pprof_main_conf_t *pmcf);
 
 
 /* guard: which protection of other modules a location has */

@@ -113,6 +113,7 @@ ngx_http_pprof_trace_start(void)
                                                ngx_http_pprof_module);
 
     ngx_http_pprof_trace_sample = pmcf->trace_sample;
+    ngx_http_pprof_trace_log_start(pmcf);
 
     /* numbers of names are of the slot that this process has now */
 

@@ -68,6 +68,7 @@ my @good = (
     [ http('pprof_trace_buffer 1m;') ],
     [ http('pprof_trace_buffer 1g;') ],
     [ http('pprof_trace_on_crash off;') ],
+    [ http('pprof_trace_sample 1000000;') ],
     [ http('pprof_trace_on_stall 1ms;') ],
     [ http('pprof_trace_on_stall 1h;') ],
     [ http('pprof_trace_on_stall off;') ],
@@ -166,6 +167,8 @@ my @bad = (
 
     numbers('pprof_trace_buffer', '1m to 1g', '5m',
             qw( 0 1023k 1025m 2g -1 x off )),
+    numbers('pprof_trace_sample', '1 to 1000000', '5',
+            qw( 0 1000001 -1 1.5 x off )),
     numbers('pprof_trace_on_stall', '1ms to 1h, or "off"', '50ms',
             qw( 0 0ms 61m -1 x on )),
 

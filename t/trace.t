@@ -24,6 +24,7 @@ my $slow = Pprof::Slow->upstream;
 my $tls = temp_dir();
 my ($cert, $key) = tls_files($tls);
 my $tls_port = free_port();
+my $dead_port = free_port();
 my $out = temp_dir();
 
 my $locations = qq{
@@ -38,6 +39,7 @@ my $locations = qq{
     location = /sub { add_before_body /static/small; add_after_body /proxy/small; addition_types *; alias \$DIR/html/small; }
     location = /disk { alias \$DIR/html/big; aio threads; directio 512; gzip off; }
     location = /limited { limit_req zone=limit burst=100; alias \$DIR/html/small; }
+    location = /dead { proxy_pass http://127.0.0.1:$dead_port; }
     location = /sleep { hosted block ms=300; }
     location = /hang { hosted hang ms=300; }
     location = /trace { hosted trace ms=4; }
@@ -97,7 +99,7 @@ my @requests = (
     [ 6, 'empty' ], [ 5, 'static/small' ], [ 4, 'static/big' ],
     [ 4, 'slow?header=150&body=50' ], [ 3, 'proxy/small' ], [ 3, 'sub' ],
     [ 2, 'disk' ], [ 4, 'limited' ], [ 3, 'named' ], [ 2, 'nowhere' ],
-    [ 2, 'trace' ],
+    [ 2, 'trace' ], [ 2, 'dead' ],
 );
 
 my ($job, $path) = trace('seconds=8', 'kinds');
@@ -156,6 +158,7 @@ my %of = (
     '/proxy/small' => '/proxy/', '/sub' => '= /sub', '/disk' => '= /disk',
     '/limited' => '= /limited', '/named' => '@named', '/nowhere' => '',
     '/sleep' => '= /sleep', '/hang' => '= /hang', '/trace' => '= /trace',
+    '/dead' => '= /dead',
 );
 
 my (%logged, $header);
@@ -215,6 +218,9 @@ ok($t->{regions}{$_}, "region $_") for 'content', 'rewrite', 'upstream connect',
     'upstream header', 'work';
 ok((grep { $_->[0] eq 'status' && $_->[1] =~ /^200, \d+ bytes$/ }
     @{ $t->{logs} }), 'status and bytes');
+is((grep { $_->[0] eq 'error'
+           && $_->[1] eq 'error while connecting to upstream' }
+    @{ $t->{logs} }), 4, 'lines of error.log');
 ok((grep { $_->[0] eq 'hosted' && $_->[1] eq 'half' } @{ $t->{logs} }),
    'logs of hosted code');
 cmp_ok($t->{memory}[-1] // 0, '>', 1e6, 'memory');
@@ -258,6 +264,44 @@ is_deeply([ map { $_->[1] =~ /(\d+) records were left out/ ? 1 : () }
           'what was left out is said') or diag -s $path;
 cmp_ok(-s $path, '<', 20_000 * 12, 'few events');
 $load->stop;
+
+
+# One of two connections, whole.
+
+my $half = start_nginx(http_config => q{
+    pprof_production off;
+    pprof_trace_sample 2;
+    log_format number '$connection $uri';
+    access_log $DIR/logs/number.log number;
+}, config => q{
+    access_log $DIR/logs/number.log number;
+    location /debug/pprof { pprof auto; access_log off; }
+    location = /empty { return 204; }
+    location = /sub { add_before_body /small; addition_types *; alias $DIR/html/small; }
+});
+
+PprofTest::spew($half->dir . '/html/small', "small\n");
+
+$job = $half->background('/debug/pprof/trace?seconds=4');
+sleep 1.5;
+$half->get($_ % 3 ? '/empty' : '/sub') for 1 .. 20;
+
+$path = "$out/half";
+saved($job, $path);
+$t = Pprof::Trace->read($path);
+
+my %even;
+
+for (split /\n/, PprofTest::slurp($half->dir . '/logs/number.log')) {
+    my ($number, $uri) = split ' ';
+    $even{"localhost = $uri"}++ if $number % 2 == 0;
+}
+
+delete $t->{tasks}{'localhost /debug/pprof'};
+is_deeply($t->{tasks}, \%even, 'a part of the connections');
+is(scalar(keys %{ $t->{roots}{subrequest} || {} }), $even{'localhost = /sub'},
+   'with their subrequests');
+$half->stop;
 
 
 # Random windows under load, reloads and kills.

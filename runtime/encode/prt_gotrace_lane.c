@@ -148,8 +148,9 @@ prt_gotrace_wake(prt_gotrace_lane_t *lane, uint64_t time)
 
     if (!lane->running) {
         lane->running = 1;
+        lane->p_seq++;
         prt_gofile_add(lane->file, time, PRT_GO_PROC_START, lane->p,
-                       ++lane->p_seq);
+                       lane->p_seq);
     }
 }
 
@@ -201,7 +202,8 @@ prt_gotrace_ready(prt_gotrace_lane_t *lane, uint64_t time, uint32_t n)
     }
 
     if (g->state == PRT_GOTRACE_WAITING) {
-        prt_gofile_add(lane->file, time, PRT_GO_UNBLOCK, g->id, ++g->seq,
+        g->seq++;
+        prt_gofile_add(lane->file, time, PRT_GO_UNBLOCK, g->id, g->seq,
                        prt_gotrace_here(lane));
         g->state = PRT_GOTRACE_RUNNABLE;
     }
@@ -226,7 +228,8 @@ prt_gotrace_run(prt_gotrace_lane_t *lane, uint64_t time, uint32_t n)
 
     g = prt_gotrace_g(lane, n);
 
-    prt_gofile_add(lane->file, time, PRT_GO_START, g->id, ++g->seq);
+    g->seq++;
+    prt_gofile_add(lane->file, time, PRT_GO_START, g->id, g->seq);
 
     g->state = PRT_GOTRACE_RUNNING;
     lane->current = n;
@@ -251,7 +254,8 @@ prt_gotrace_call(prt_gotrace_lane_t *lane, uint64_t time, uint64_t stack)
 {
     prt_gotrace_return(lane, time);
 
-    prt_gofile_add(lane->file, time, PRT_GO_SYSCALL_BEGIN, ++lane->p_seq,
+    lane->p_seq++;
+    prt_gofile_add(lane->file, time, PRT_GO_SYSCALL_BEGIN, lane->p_seq,
                    stack);
     lane->calling = 1;
 }

@@ -25,6 +25,7 @@ static int prt_trace_start(unsigned table, char error[PRT_ERROR_LEN]);
 static void prt_trace_sync(unsigned rate);
 static void prt_trace_stop(void);
 static void prt_trace_forked(void);
+static inline int prt_trace_on(void);
 static uint32_t prt_trace_thread(void);
 static void prt_trace_put(uint32_t kind, uint64_t time, uint64_t key,
     uint32_t value);
@@ -124,6 +125,14 @@ prt_trace_forked(void)
 }
 
 
+static inline int
+prt_trace_on(void)
+{
+    return __builtin_expect(__atomic_load_n(&prt_tracing, __ATOMIC_RELAXED),
+                            0);
+}
+
+
 static uint32_t
 prt_trace_thread(void)
 {
@@ -161,7 +170,7 @@ prt_trace_string(const char *text, size_t len)
 void
 prt_trace_call(uint64_t ticks, const uint64_t *frames, unsigned n)
 {
-    if (!prt_tracing) {
+    if (!prt_trace_on()) {
         return;
     }
 
@@ -174,7 +183,7 @@ prt_trace_call(uint64_t ticks, const uint64_t *frames, unsigned n)
 void
 prt_trace_sample(const uint64_t *frames, unsigned n, uint64_t weight)
 {
-    if (!prt_tracing) {
+    if (!prt_trace_on()) {
         return;
     }
 
@@ -189,7 +198,7 @@ prt_trace_task(uint64_t parent, const char *name, size_t len)
 {
     uint64_t  task, now;
 
-    if (!prt_tracing) {
+    if (!prt_trace_on()) {
         return 0;
     }
 
@@ -209,7 +218,7 @@ prt_trace_task(uint64_t parent, const char *name, size_t len)
 void
 prt_trace_task_end(uint64_t task)
 {
-    if (prt_tracing && task) {
+    if (prt_trace_on() && task) {
         prt_trace_put(PRT_TRACE_FINISH, prt_ticks(), task, 0);
     }
 }
@@ -218,7 +227,7 @@ prt_trace_task_end(uint64_t task)
 void
 prt_trace_region(uint64_t task, const char *name, size_t len)
 {
-    if (prt_tracing) {
+    if (prt_trace_on()) {
         prt_trace_put(PRT_TRACE_ENTER, prt_ticks(), task,
                       prt_trace_string(name, len));
     }
@@ -228,7 +237,7 @@ prt_trace_region(uint64_t task, const char *name, size_t len)
 void
 prt_trace_region_end(uint64_t task, const char *name, size_t len)
 {
-    if (prt_tracing) {
+    if (prt_trace_on()) {
         prt_trace_put(PRT_TRACE_LEAVE, prt_ticks(), task,
                       prt_trace_string(name, len));
     }
@@ -241,7 +250,7 @@ prt_trace_log(uint64_t task, const char *key, size_t key_len,
 {
     uint64_t  now;
 
-    if (!prt_tracing) {
+    if (!prt_trace_on()) {
         return;
     }
 

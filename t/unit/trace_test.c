@@ -778,6 +778,13 @@ start(prt_region_t *region)
 }
 
 
+static int
+now_on(void)
+{
+    return __atomic_load_n(&prt_tracing, __ATOMIC_RELAXED);
+}
+
+
 static void
 record(int on)
 {
@@ -790,11 +797,11 @@ record(int on)
     atomic_store(&prt_process.region->head->recorder.state, (uint64_t) on);
     (void) prt_service_sync();
 
-    for (i = 0; i < 60000 && prt_tracing != on; i++) {
+    for (i = 0; i < 60000 && now_on() != on; i++) {
         (void) usleep(1000);
     }
 
-    assert_int_equal(prt_tracing, on);
+    assert_int_equal(now_on(), on);
 }
 
 
