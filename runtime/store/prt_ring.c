@@ -59,12 +59,13 @@ prt_ring_put(prt_ring_t *ring, uint32_t kind, uint64_t time, uint64_t what,
 
     record = &ring->others[n % ring->nothers];
 
-    atomic_store_explicit(&record->stamp, 0, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
+    /* who sees any of the others sees that they are not valid as yet */
 
-    atomic_store_explicit(&record->time, time, memory_order_relaxed);
-    atomic_store_explicit(&record->what, what, memory_order_relaxed);
-    atomic_store_explicit(&record->value, value, memory_order_relaxed);
+    atomic_store_explicit(&record->stamp, 0, memory_order_relaxed);
+
+    atomic_store_explicit(&record->time, time, memory_order_release);
+    atomic_store_explicit(&record->what, what, memory_order_release);
+    atomic_store_explicit(&record->value, value, memory_order_release);
     atomic_store_explicit(&record->stamp,
                           prt_ring_lap(n, ring->nothers) | kind,
                           memory_order_release);
@@ -150,12 +151,10 @@ prt_ring_record(const prt_ring_record_t *record, uint32_t lap,
         return 0;
     }
 
-    event->time = atomic_load_explicit(&record->time, memory_order_relaxed);
-    event->what = atomic_load_explicit(&record->what, memory_order_relaxed);
-    event->value = atomic_load_explicit(&record->value, memory_order_relaxed);
+    event->time = atomic_load_explicit(&record->time, memory_order_acquire);
+    event->what = atomic_load_explicit(&record->what, memory_order_acquire);
+    event->value = atomic_load_explicit(&record->value, memory_order_acquire);
     event->kind = stamp & 0xff;
-
-    atomic_thread_fence(memory_order_acquire);
 
     return atomic_load_explicit(&record->stamp, memory_order_relaxed)
            == stamp;

@@ -128,12 +128,13 @@ prt_ring_add(prt_ring_cursor_t *cursor, uint32_t kind, uint64_t time,
 
     record = cursor->next;
 
-    atomic_store_explicit(&record->stamp, 0, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
+    /* who sees any of the others sees that they are not valid as yet */
 
-    atomic_store_explicit(&record->time, time, memory_order_relaxed);
-    atomic_store_explicit(&record->what, what, memory_order_relaxed);
-    atomic_store_explicit(&record->value, value, memory_order_relaxed);
+    atomic_store_explicit(&record->stamp, 0, memory_order_relaxed);
+
+    atomic_store_explicit(&record->time, time, memory_order_release);
+    atomic_store_explicit(&record->what, what, memory_order_release);
+    atomic_store_explicit(&record->value, value, memory_order_release);
     atomic_store_explicit(&record->stamp, cursor->lap | kind,
                           memory_order_release);
 
