@@ -278,7 +278,10 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     # nginx ends while it runs
 
     is(status($nginx, '/run?duration=30m'), 200, 'run');
+    unlink dir($nginx) . '/trace.out';
+    $nginx->get('/text');
     is($nginx->quit, 0, 'quit while it runs');
+    is(substr(file($nginx), 0, 16), $header, 'quit: it is written');
     is_deeply([ $nginx->alerts ], [], 'no alerts');
     is_deeply([ leftover($nginx) ], [], 'nothing is left over');
 }
@@ -365,6 +368,14 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     ok($nginx->settled(60), 'the old worker ends');
     ok(running($nginx), 'it runs on');
     is(status($nginx, '/run?duration=1s'), 409, 'the new ones know');
+
+    # an old worker ends at once, often before the new ones have begun
+
+    for my $turn (1 .. 8) {
+        ok($nginx->reload && running($nginx), "reload $turn: it runs on");
+    }
+
+    ok($nginx->settled(60), 'the old workers end');
     is(status($nginx, '/stop'), 200, 'stop');
 
     # its time is over in the next generation, also to another file
@@ -472,6 +483,11 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     is(status($nginx, '/stop'), 200, 'single process: stop');
     is(status($nginx, '/run?duration=200ms'), 200, 'single process: run 200ms');
     ok((wait_for { !running($nginx) } 60), 'single process: it ends by itself');
+
+    is(status($nginx, '/run?duration=30m'), 200, 'single process: run');
+    unlink dir($nginx) . '/trace.out';
+    is($nginx->quit, 0, 'single process: quit');
+    is(substr(file($nginx), 0, 16), $header, 'single process: it is written');
 }
 
 
