@@ -328,7 +328,7 @@ prt_gops_first(void)
 static void *
 prt_gops_main(void *data)
 {
-    int                     i, n, accept;
+    int                     i, n, waiting;
     unsigned                number;
     uint64_t                now;
     struct epoll_event      events[PRT_GOPS_CONNECTIONS + 2];
@@ -348,7 +348,7 @@ prt_gops_main(void *data)
             break;
         }
 
-        accept = 0;
+        waiting = 0;
 
         for (i = 0; i < n; i++) {
             number = events[i].data.u32;
@@ -361,7 +361,7 @@ prt_gops_main(void *data)
                 prt_gops_finished();
 
             } else {
-                accept = 1;
+                waiting = 1;
             }
         }
 
@@ -377,7 +377,7 @@ prt_gops_main(void *data)
 
         /* at last: what was reported of a connection is not of its successor */
 
-        if (accept || prt_gops_paused) {
+        if (waiting || prt_gops_paused) {
             prt_gops_accept();
         }
     }

@@ -22,7 +22,7 @@
 #include "sources/prt_record.h"
 
 
-#define PRT_GOPS_SIZE   64                     /* bytes, of a number's text */
+#define PRT_GOPS_TIME   64                     /* bytes, of a duration's text */
 #define PRT_GOPS_LINES  8192                   /* bytes, of the program's own */
 
 
@@ -40,13 +40,15 @@ typedef struct {
 } prt_gops_memory_t;
 
 
+static void prt_gops_size(prt_buffer_t *text, const char *key, uint64_t n);
+static void prt_gops_number(prt_buffer_t *text, const char *key, uint64_t n);
+static void prt_gops_program(prt_buffer_t *text);
 static void prt_gops_memory(prt_gops_memory_t *memory);
 static uint64_t prt_gops_arenas(void);
 static void prt_gops_status(prt_gops_memory_t *memory);
 static void prt_gops_sampled(int64_t values[PRT_VALUES_MAX]);
 static void prt_gops_collections(prt_buffer_t *text);
-static const char *prt_gops_bytes(uint64_t n, char text[PRT_GOPS_SIZE]);
-static const char *prt_gops_duration(uint64_t ns, char text[PRT_GOPS_SIZE]);
+static const char *prt_gops_duration(uint64_t ns, char text[PRT_GOPS_TIME]);
 static unsigned prt_gops_threads(void);
 static unsigned prt_gops_workers(void);
 
@@ -54,8 +56,6 @@ static unsigned prt_gops_workers(void);
 void
 prt_gops_memstats(prt_buffer_t *text)
 {
-    char               size[PRT_GOPS_SIZE], *lines;
-    size_t             i;
     int64_t            sampled[PRT_VALUES_MAX];
     uint64_t           other;
     prt_gops_memory_t  memory;
@@ -65,53 +65,77 @@ prt_gops_memstats(prt_buffer_t *text)
 
     other = memory.data > memory.system ? memory.data - memory.system : 0;
 
-    const struct {
-        const char  *key;
-        uint64_t     value;
-        int          number;                   /* else bytes */
-    } rows[] = {
-        { "alloc", memory.in_use, 0 },
-        { "total-alloc", (uint64_t) sampled[1], 0 },
-        { "sys", memory.system + memory.stack + other, 0 },
-        { "lookups", 0, 1 },
-        { "mallocs", (uint64_t) sampled[0], 1 },
-        { "frees", (uint64_t) (sampled[0] - sampled[2]), 1 },
-        { "heap-alloc", memory.in_use, 0 },
-        { "heap-sys", memory.system, 0 },
-        { "heap-idle", memory.free, 0 },
-        { "heap-in-use", memory.system - memory.free, 0 },
-        { "heap-released", 0, 0 },
-        { "heap-objects", (uint64_t) sampled[2], 1 },
-        { "stack-in-use", memory.stack, 0 },
-        { "stack-sys", memory.stack, 0 },
-        { "stack-mspan-inuse", 0, 0 },
-        { "stack-mspan-sys", 0, 0 },
-        { "stack-mcache-inuse", 0, 0 },
-        { "stack-mcache-sys", 0, 0 },
-        { "other-sys", other, 0 },
-        { "gc-sys", 0, 0 }
-    };
-
-    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-
-        if (rows[i].number) {
-            prt_buffer_printf(text, "%s: %llu\n", rows[i].key,
-                              (unsigned long long) rows[i].value);
-            continue;
-        }
-
-        prt_buffer_printf(text, "%s: %s\n", rows[i].key,
-                          prt_gops_bytes(rows[i].value, size));
-    }
+    prt_gops_size(text, "alloc", memory.in_use);
+    prt_gops_size(text, "total-alloc", (uint64_t) sampled[1]);
+    prt_gops_size(text, "sys", memory.system + memory.stack + other);
+    prt_gops_number(text, "lookups", 0);
+    prt_gops_number(text, "mallocs", (uint64_t) sampled[0]);
+    prt_gops_number(text, "frees", (uint64_t) (sampled[0] - sampled[2]));
+    prt_gops_size(text, "heap-alloc", memory.in_use);
+    prt_gops_size(text, "heap-sys", memory.system);
+    prt_gops_size(text, "heap-idle", memory.free);
+    prt_gops_size(text, "heap-in-use", memory.system - memory.free);
+    prt_gops_size(text, "heap-released", 0);
+    prt_gops_number(text, "heap-objects", (uint64_t) sampled[2]);
+    prt_gops_size(text, "stack-in-use", memory.stack);
+    prt_gops_size(text, "stack-sys", memory.stack);
+    prt_gops_size(text, "stack-mspan-inuse", 0);
+    prt_gops_size(text, "stack-mspan-sys", 0);
+    prt_gops_size(text, "stack-mcache-inuse", 0);
+    prt_gops_size(text, "stack-mcache-sys", 0);
+    prt_gops_size(text, "other-sys", other);
+    prt_gops_size(text, "gc-sys", 0);
 
     prt_gops_collections(text);
 
-    prt_buffer_printf(text, "resident: %s\n",
-                      prt_gops_bytes(memory.resident, size));
-    prt_buffer_printf(text, "swapped: %s\n",
-                      prt_gops_bytes(memory.swapped, size));
-    prt_buffer_printf(text, "arenas: %llu\n",
-                      (unsigned long long) memory.arenas);
+    prt_gops_size(text, "resident", memory.resident);
+    prt_gops_size(text, "swapped", memory.swapped);
+    prt_gops_number(text, "arenas", memory.arenas);
+
+    prt_gops_program(text);
+}
+
+
+static void
+prt_gops_size(prt_buffer_t *text, const char *key, uint64_t n)
+{
+    size_t  i;
+    double  value;
+
+    static const char *const  units[] = { "KB", "MB", "GB", "TB", "PB" };
+
+    if (n < 1024) {
+        prt_buffer_printf(text, "%s: %llu bytes\n", key,
+                          (unsigned long long) n);
+        return;
+    }
+
+    value = (double) n / 1024;
+
+    for (i = 0; value >= 1024 && i + 1 < sizeof(units) / sizeof(units[0]);
+         i++)
+    {
+        value /= 1024;
+    }
+
+    prt_buffer_printf(text, "%s: %.2f%s (%llu bytes)\n", key, value, units[i],
+                      (unsigned long long) n);
+}
+
+
+static void
+prt_gops_number(prt_buffer_t *text, const char *key, uint64_t n)
+{
+    prt_buffer_printf(text, "%s: %llu\n", key, (unsigned long long) n);
+}
+
+
+/* What the program has to say, if it fits. */
+
+static void
+prt_gops_program(prt_buffer_t *text)
+{
+    char  *lines;
 
     if (prt_process.options.memstats == NULL) {
         return;
@@ -148,10 +172,11 @@ prt_gops_memory(prt_gops_memory_t *memory)
 static uint64_t
 prt_gops_arenas(void)
 {
-    char        *text, *p;
-    FILE        *stream;
-    size_t       size;
-    uint64_t     n;
+    char      *text, *p;
+    FILE      *stream;
+    size_t     size;
+    uint64_t   n;
+
     static const char  arena[] = "<heap nr=";
 
     text = NULL;
@@ -256,7 +281,7 @@ prt_gops_sampled(int64_t values[PRT_VALUES_MAX])
 static void
 prt_gops_collections(prt_buffer_t *text)
 {
-    char         size[PRT_GOPS_SIZE], when[64];
+    char         duration[PRT_GOPS_TIME], when[64];
     time_t       seconds;
     struct tm    tm;
     prt_trims_t  trims;
@@ -284,7 +309,7 @@ prt_gops_collections(prt_buffer_t *text)
                       "gc-cpu-fraction: 0\n"
                       "enable-gc: false\n"
                       "debug-gc: false\n",
-                      when, prt_gops_duration(trims.total, size),
+                      when, prt_gops_duration(trims.total, duration),
                       (unsigned long long) trims.last,
                       (unsigned long long) trims.end,
                       (unsigned long long) trims.times,
@@ -292,56 +317,27 @@ prt_gops_collections(prt_buffer_t *text)
 }
 
 
-static const char *
-prt_gops_bytes(uint64_t n, char text[PRT_GOPS_SIZE])
-{
-    size_t    i;
-    double    value;
-
-    static const char *const  units[] = { "KB", "MB", "GB", "TB", "PB" };
-
-    if (n < 1024) {
-        (void) snprintf(text, PRT_GOPS_SIZE, "%llu bytes",
-                        (unsigned long long) n);
-        return text;
-    }
-
-    value = (double) n / 1024;
-
-    for (i = 0; value >= 1024 && i + 1 < sizeof(units) / sizeof(units[0]);
-         i++)
-    {
-        value /= 1024;
-    }
-
-    (void) snprintf(text, PRT_GOPS_SIZE, "%.2f%s (%llu bytes)", value,
-                    units[i], (unsigned long long) n);
-
-    return text;
-}
-
-
 /* A time.Duration; no trim takes minutes. */
 
 static const char *
-prt_gops_duration(uint64_t ns, char text[PRT_GOPS_SIZE])
+prt_gops_duration(uint64_t ns, char text[PRT_GOPS_TIME])
 {
     if (ns == 0) {
-        (void) snprintf(text, PRT_GOPS_SIZE, "0s");
+        (void) snprintf(text, PRT_GOPS_TIME, "0s");
 
     } else if (ns < 1000) {
-        (void) snprintf(text, PRT_GOPS_SIZE, "%uns", (unsigned) ns);
+        (void) snprintf(text, PRT_GOPS_TIME, "%uns", (unsigned) ns);
 
     } else if (ns < PRT_MSEC) {
-        (void) snprintf(text, PRT_GOPS_SIZE, "%.6g\xC2\xB5s",
+        (void) snprintf(text, PRT_GOPS_TIME, "%.6g\xC2\xB5s",
                         (double) ns / 1000);
 
     } else if (ns < PRT_SEC) {
-        (void) snprintf(text, PRT_GOPS_SIZE, "%.9gms",
+        (void) snprintf(text, PRT_GOPS_TIME, "%.9gms",
                         (double) ns / PRT_MSEC);
 
     } else {
-        (void) snprintf(text, PRT_GOPS_SIZE, "%.12gs", (double) ns / PRT_SEC);
+        (void) snprintf(text, PRT_GOPS_TIME, "%.12gs", (double) ns / PRT_SEC);
     }
 
     return text;
