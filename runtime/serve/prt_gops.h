@@ -106,24 +106,51 @@ void prt_gops_expire(prt_gops_connection_t *c);
 void prt_gops_answer(prt_gops_connection_t *c, prt_job_t *job);
 
 
-/* the thread: prt_gops.c */
+/* what both threads know; the last two are the agent's alone */
 
-/* On the service thread.  What fails is told by a notice. */
+typedef struct {
+    int                        socket;         /* that listens */
+    int                        epoll;
+    int                        eventfd;        /* a job is finished, or all ends */
+    atomic_int                 stopping;
+    prt_queue_t                finished;       /* jobs */
+    unsigned                   paused;         /* nobody is accepted */
+    prt_gops_connection_t      connections[PRT_GOPS_CONNECTIONS];
+} prt_gops_t;
+
+extern prt_gops_t  prt_gops;
+
+/* what epoll reports, beside connections by their numbers */
+#define PRT_GOPS_LISTEN  PRT_GOPS_CONNECTIONS
+#define PRT_GOPS_NOTIFY  (PRT_GOPS_CONNECTIONS + 1)
+
+
+/* its life, on the service thread: prt_gops.c */
+
+/* What fails is told by a notice. */
 void prt_gops_start(void);
 
-/* On the service thread; -1 if the thread did not end in time. */
+/* -1 if the thread did not end in time. */
 int prt_gops_stop(void);
 
 /* When no other thread works on a job any more. */
 void prt_gops_drain(void);
 
-/* On the service thread, now and then; returns when again. */
+/* Now and then; returns when again. */
 uint64_t prt_gops_watch(uint64_t now);
 
 /* In a child of fork(). */
 void prt_gops_forked(void);
 
-/* For connections: the events that are to be reported. */
+
+/* its thread: prt_gops_loop.c */
+
+void *prt_gops_main(void *data);
+
+/* The descriptor gets into epoll, by this number. */
+int prt_gops_add(int fd, uint32_t events, unsigned number);
+
+/* The events of a connection that are to be reported. */
 void prt_gops_expect(prt_gops_connection_t *c, uint32_t events);
 
 /* A job of this process alone, whose answer comes to the agent; NULL: no memory. */
