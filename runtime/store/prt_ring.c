@@ -51,6 +51,7 @@ void
 prt_ring_put(prt_ring_t *ring, uint32_t kind, uint64_t time, uint64_t what,
     uint32_t value)
 {
+    uint32_t            stamp, lap;
     uint64_t            n;
     prt_ring_record_t  *record;
 
@@ -58,17 +59,24 @@ prt_ring_put(prt_ring_t *ring, uint32_t kind, uint64_t time, uint64_t what,
                                   memory_order_relaxed);
 
     record = &ring->others[n % ring->nothers];
+    lap = prt_ring_lap(n, ring->nothers);
+    stamp = atomic_load_explicit(&record->stamp, memory_order_relaxed);
 
-    /* who sees any of the others sees that they are not valid as yet */
+    /* one that was held up for a whole lap is still at it: this one is lost */
 
-    atomic_store_explicit(&record->stamp, 0, memory_order_relaxed);
+    if ((stamp & 0xff) == PRT_RING_BUSY
+        || !atomic_compare_exchange_strong_explicit(&record->stamp, &stamp,
+                                                    lap | PRT_RING_BUSY,
+                                                    memory_order_acq_rel,
+                                                    memory_order_relaxed))
+    {
+        return;
+    }
 
     atomic_store_explicit(&record->time, time, memory_order_release);
     atomic_store_explicit(&record->what, what, memory_order_release);
     atomic_store_explicit(&record->value, value, memory_order_release);
-    atomic_store_explicit(&record->stamp,
-                          prt_ring_lap(n, ring->nothers) | kind,
-                          memory_order_release);
+    atomic_store_explicit(&record->stamp, lap | kind, memory_order_release);
 }
 
 
@@ -147,7 +155,9 @@ prt_ring_record(const prt_ring_record_t *record, uint32_t lap,
 
     stamp = atomic_load_explicit(&record->stamp, memory_order_acquire);
 
-    if ((stamp & ~0xffu) != lap || (stamp & 0xff) == 0) {
+    if ((stamp & ~0xffu) != lap || (stamp & 0xff) == 0
+        || (stamp & 0xff) == PRT_RING_BUSY)
+    {
         return 0;
     }
 

@@ -24,6 +24,9 @@
 #define PRT_RING_THREADS  1024
 #define PRT_RING_STATES   256
 
+/* in place of a kind: somebody writes the record */
+#define PRT_RING_BUSY     0xff
+
 /* "what" is a key of so many bits, and a detail above it */
 #define PRT_RING_KEY      48
 #define PRT_RING_KEYS     ((1ull << PRT_RING_KEY) - 1)
