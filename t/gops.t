@@ -65,7 +65,7 @@ sub gops {
 
     return run_command(
         [ 'sh', '-c', 'printf "$INPUT" | "$@"', 'gops', $gops, @$args ],
-        bound => $opt{bound} // 30,
+        bound => $opt{bound} // 120,
         env => { GOPS_CONFIG_DIR => ports($nginx), PATH => $path,
                  INPUT => $opt{input} // '', PPROF_TMPDIR => "$dir",
                  TMPDIR => "$dir" });
@@ -741,11 +741,18 @@ sub right_both {
     my $master = $nginx->pid;
     my ($pid, $other) = $nginx->worker_pids;
     my $address = '127.0.0.1:' . port($nginx, $pid);
+
+    # in another home Go would make its tools anew
+
+    my (undef, $cache) = run_command([ PprofTest::find('go'), 'env', 'GOCACHE' ]);
+    chomp $cache;
+
     my $run = sub {
         my ($args, %env) = @_;
-        return run_command([ $tool, @$args ], bound => 60,
+        return run_command([ $tool, @$args ], bound => 180,
                            env => { GOPS_CONFIG_DIR => ports($nginx), TMPDIR => "$dir",
-                                    HOME => "$dir", PPROF_TMPDIR => "$dir", %env });
+                                    HOME => "$dir", PPROF_TMPDIR => "$dir",
+                                    GOCACHE => $cache, %env });
     };
 
     my ($code, $out) = $run->([]);
