@@ -823,6 +823,10 @@ dump(const prt_gotrace_window_t *window, prt_gotrace_result_t *result)
 
     wrong = check(buffer.data, buffer.size, &state);
 
+    if (wrong) {
+        print_error("%s\n", wrong);
+    }
+
     free(buffer.data);
 
     return wrong;
