@@ -11,6 +11,11 @@
 #include <ngx_http_pprof_module.h>
 
 
+/* not behind a table of symbols */
+
+#pragma GCC visibility push(hidden)
+
+
 #define NGX_HTTP_PPROF_NSEC         1000000     /* of a millisecond */
 
 
@@ -78,6 +83,9 @@ uint64_t ngx_http_pprof_name(ngx_http_pprof_name_t name);
 /* Adds a frame, but for handlers that do nothing. */
 void ngx_http_pprof_goroutine_function(ngx_http_pprof_goroutine_t *g,
     const void *function);
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_HTTP_PPROF_GOROUTINE_H_INCLUDED_ */

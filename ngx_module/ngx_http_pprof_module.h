@@ -15,6 +15,11 @@
 #include <pprofrt.h>
 
 
+/* not behind a table of symbols */
+
+#pragma GCC visibility push(hidden)
+
+
 #define NGX_HTTP_PPROF_OFF             0
 #define NGX_HTTP_PPROF_ON              1
 #define NGX_HTTP_PPROF_AUTO            2
@@ -176,8 +181,6 @@ typedef struct {
  * nothing.
  */
 
-#pragma GCC visibility push(hidden)
-
 extern ngx_http_pprof_hot_t  ngx_http_pprof_hot;
 
 extern ngx_module_t  ngx_http_pprof_wait_module;
@@ -202,7 +205,6 @@ void ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now);
 void ngx_http_pprof_trace_phase(ngx_http_request_t *r, uint32_t labels);
 void ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels);
 
-#pragma GCC visibility pop
 
 static ngx_inline void
 ngx_http_pprof_wait_end(uint64_t now)
@@ -416,6 +418,9 @@ ngx_int_t ngx_http_pprof_job_init(ngx_cycle_t *cycle);
 
 
 extern ngx_module_t  ngx_http_pprof_module;
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_HTTP_PPROF_MODULE_H_INCLUDED_ */

@@ -146,7 +146,16 @@ ngx_http_pprof_wait_over(uint64_t now)
 
     if (r) {
         ngx_http_pprof_hot.request = NULL;
-        ngx_http_pprof_wait_leave(r);
+
+        w = ngx_http_pprof_wait_get(r);
+
+        if (w == NULL) {
+            w = ngx_http_pprof_wait_make(r);
+        }
+
+        if (w && !w->queued) {
+            ngx_http_pprof_wait_state(r, w, now);
+        }
     }
 
     while (!ngx_queue_empty(&ngx_http_pprof_wait_others)) {
@@ -496,16 +505,23 @@ ngx_http_pprof_wait_make(ngx_http_request_t *r)
 {
     ngx_http_pprof_wait_t  *w;
 
-    w = ngx_pcalloc(r->pool, sizeof(ngx_http_pprof_wait_t));
+    w = ngx_palloc(r->pool, sizeof(ngx_http_pprof_wait_t));
     if (w == NULL) {
         return NULL;
     }
 
-    if (r == r->main && !r->internal) {
-        w->turn = ngx_http_pprof_hot.begun - prt_loop_turn();
-    }
-
     w->request = r;
+    w->since = 0;
+    w->delay = 0;
+    w->loop = 0;
+    w->labels = 0;
+    w->stack = NULL;
+    w->counted = 0;
+    w->queued = 0;
+
+    w->turn = r == r->main && !r->internal
+              ? ngx_http_pprof_hot.begun - prt_loop_turn() : 0;
+
     w->cleanup.handler = ngx_http_pprof_wait_cleanup;
     w->cleanup.data = w;
     w->cleanup.next = r->pool->cleanup;

@@ -15,6 +15,11 @@
 #include <pprofrt.h>
 
 
+/* not behind a table of symbols */
+
+#pragma GCC visibility push(hidden)
+
+
 /*
  * True when the runtime runs in this process; else *reason, where it is not
  * NULL, is a sentence for the user.
@@ -33,6 +38,9 @@ void ngx_pprof_loop_init(void (*begin)(ngx_event_t *ev, uint64_t now),
 
 
 extern ngx_module_t  ngx_pprof_module;
+
+
+#pragma GCC visibility pop
 
 
 #endif /* _NGX_PPROF_MODULE_H_INCLUDED_ */

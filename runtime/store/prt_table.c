@@ -53,8 +53,7 @@ void
 prt_table_add(prt_table_t *table, uint32_t stack, uint32_t labels,
     const uint64_t *values)
 {
-    uint32_t           i, row;
-    _Atomic uint64_t  *counters;
+    uint32_t  row;
 
     row = PRT_ROW_LOST;
 
@@ -75,9 +74,27 @@ prt_table_add(prt_table_t *table, uint32_t stack, uint32_t labels,
         }
     }
 
-    counters = prt_table_at(table, row) + 1;
+    prt_table_count_in(table, prt_table_at(table, row) + 1, values);
+}
 
-    /* in the order that prt_table_copy() tells of */
+
+_Atomic uint64_t *
+prt_table_counters(prt_table_t *table, uint32_t stack, uint32_t labels)
+{
+    uint32_t  row;
+
+    return stack != 0 && prt_table_row(table, stack, labels, &row)
+           ? prt_table_at(table, row) + 1 : NULL;
+}
+
+
+/* In the order that prt_table_copy() tells of. */
+
+void
+prt_table_count_in(const prt_table_t *table, _Atomic uint64_t *counters,
+    const uint64_t *values)
+{
+    uint32_t  i;
 
     for (i = 0; i < table->ncounters; i++) {
         atomic_fetch_add_explicit(&counters[i], values[i],

@@ -58,6 +58,15 @@ void prt_table_attach(prt_table_t *table, void *memory, size_t size,
 void prt_table_add(prt_table_t *table, uint32_t stack, uint32_t labels,
     const uint64_t *values);
 
+/*
+ * The counters of a row, for prt_table_count_in(), as long as the table is not
+ * reset; NULL: there is no room for a row of its own.  Signal-safe.
+ */
+_Atomic uint64_t *prt_table_counters(prt_table_t *table, uint32_t stack,
+    uint32_t labels);
+void prt_table_count_in(const prt_table_t *table, _Atomic uint64_t *counters,
+    const uint64_t *values);
+
 /* Forgets everything.  Nobody else may use the table meanwhile. */
 void prt_table_reset(prt_table_t *table);
 
