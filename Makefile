@@ -88,7 +88,7 @@ $(BUILD)/unit/%_test: t/unit/%_test.c $(OBJS)
 # ... but for those that are plain programs with the public header
 
 PLAIN     := custom runtime heap heap_mmap heap_faults heap_loss block \
-             block_rules goroutine crash
+             block_rules goroutine crash recorder
 
 $(PLAIN:%=$(BUILD)/unit/%_test): $(BUILD)/unit/%_test: \
         t/unit/%_test.c t/unit/client.h t/unit/known.h t/unit/block.h \

@@ -104,7 +104,8 @@ ngx_http_pprof_file_init(ngx_conf_t *cf, ngx_http_pprof_main_conf_t *pmcf)
     if (len + NGX_HTTP_PPROF_SUFFIX_LEN >= NGX_MAX_PATH) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "the path of \"pprof_trace_file\" must be shorter than "
-                      "%d characters", NGX_MAX_PATH - NGX_HTTP_PPROF_SUFFIX_LEN);
+                      "%d characters",
+                      NGX_MAX_PATH - NGX_HTTP_PPROF_SUFFIX_LEN);
         return NGX_ERROR;
     }
 
@@ -176,9 +177,9 @@ ngx_http_pprof_file_dir(ngx_conf_t *cf, ngx_http_pprof_main_conf_t *pmcf,
 
 
 /*
- * A directory that was asked for is one of nginx's paths, which it makes itself,
- * and without which it does not start.  Without one that nobody has asked for it
- * shall: the recorder will say what is missing.
+ * A directory that was asked for is one of nginx's paths, which it makes
+ * itself, and without which it does not start.  Without one that nobody has
+ * asked for it shall: the recorder will say what is missing.
  */
 
 void
@@ -229,8 +230,8 @@ failed:
 
 
 /*
- * The file is opened here, as nginx itself opens one that it sends: descriptors of
- * the runtime's threads are not the event loop's.
+ * The file is opened here, as nginx itself opens one that it sends: descriptors
+ * of the runtime's threads are not the event loop's.
  */
 
 ngx_int_t

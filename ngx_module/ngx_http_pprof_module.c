@@ -330,6 +330,16 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(pmcf->trace_on_stall,
                              NGX_HTTP_PPROF_TRACE_STALL_OFF);
 
+    if (pmcf->trace_on_stall < pmcf->stall_threshold
+        || (pmcf->stall_threshold == NGX_HTTP_PPROF_STALL_OFF
+            && pmcf->trace_on_stall != NGX_HTTP_PPROF_TRACE_STALL_OFF))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"pprof_trace_on_stall\" must not be less than "
+                      "\"pprof_stall_threshold\": what is shorter is no stall");
+        return NGX_CONF_ERROR;
+    }
+
     return NGX_CONF_OK;
 }
 

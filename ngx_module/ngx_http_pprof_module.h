@@ -327,6 +327,9 @@ ngx_int_t ngx_http_pprof_file_send(ngx_http_request_t *r,
 ngx_int_t ngx_http_pprof_arg(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 
+/* "events" of a trace, 0 where there is none; NGX_ERROR: a bad one. */
+ngx_int_t ngx_http_pprof_events(ngx_http_request_t *r, uint64_t *events);
+
 ngx_int_t ngx_http_pprof_profile_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_symbol_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_pprof_index_handler(ngx_http_request_t *r);

@@ -118,16 +118,10 @@ ngx_http_pprof_window(ngx_http_request_t *r, prt_profile_request_t *req)
                           * NGX_HTTP_PPROF_NS;
         }
 
-        if (trace && ngx_http_pprof_arg(r, "events", &value) == NGX_OK) {
-            n = ngx_atoi(value.data, value.len);
-
-            if (n < 1) {
-                return ngx_http_pprof_error(r, NGX_HTTP_BAD_REQUEST,
-                                            "invalid value for \"events\" - "
-                                            "must be a positive integer");
-            }
-
-            req->events = (uint64_t) n;
+        if (trace && ngx_http_pprof_events(r, &req->events) != NGX_OK) {
+            return ngx_http_pprof_error(r, NGX_HTTP_BAD_REQUEST,
+                                        "invalid value for \"events\" - must "
+                                        "be a positive integer");
         }
 
         if (!trace && ngx_http_pprof_arg(r, "hz", &value) == NGX_OK) {
@@ -303,6 +297,30 @@ ngx_http_pprof_arg(ngx_http_request_t *r, const char *name, ngx_str_t *value)
     ngx_unescape_uri(&dst, &src, raw.len, 0);
 
     value->len = dst - value->data;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_pprof_events(ngx_http_request_t *r, uint64_t *events)
+{
+    ngx_int_t  n;
+    ngx_str_t  value;
+
+    *events = 0;
+
+    if (ngx_http_pprof_arg(r, "events", &value) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    n = ngx_atoi(value.data, value.len);
+
+    if (n < 1) {
+        return NGX_ERROR;
+    }
+
+    *events = (uint64_t) n;
 
     return NGX_OK;
 }

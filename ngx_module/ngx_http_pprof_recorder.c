@@ -133,8 +133,14 @@ static ngx_int_t
 ngx_http_pprof_recorder_command(ngx_http_request_t *r,
     prt_recorder_command_t command, uint64_t duration)
 {
+    uint64_t               events;
     ngx_int_t              rc;
     ngx_http_pprof_ctx_t  *ctx;
+
+    if (ngx_http_pprof_events(r, &events) != NGX_OK) {
+        return ngx_http_pprof_recorder_error(r, NGX_HTTP_BAD_REQUEST,
+                   "invalid value for \"events\" - must be a positive integer");
+    }
 
     /* who asks for the headers alone does not want anything to happen */
 
@@ -152,8 +158,9 @@ ngx_http_pprof_recorder_command(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_http_pprof_wait(r, prt_job_recorder(command, duration, ctx), 0,
-                               ngx_http_pprof_recorder_done);
+    return ngx_http_pprof_wait(r, prt_job_recorder(command, duration, events,
+                                                   ctx),
+                               0, ngx_http_pprof_recorder_done);
 }
 
 
@@ -238,9 +245,12 @@ ngx_http_pprof_recorder_file(u_char *p, u_char *last, const char *name,
     ngx_gmtime((time_t) (info->files[kind].time / 1000000000), &tm);
 
     return ngx_slprintf(p, last,
-        ",\"%s\":{\"name\":\"trace.out%s\",\"bytes\":%uL,"
+        ",\"%s\":{\"name\":\"trace.out%s\",\"bytes\":%uL,\"events\":%uL,"
+        "\"overwritten\":%uL,\"left_out\":%uL,"
         "\"written\":\"%4d-%02d-%02dT%02d:%02d:%02dZ\"}",
         name, prt_file_suffix(kind), info->files[kind].size,
+        info->files[kind].events, info->files[kind].overwritten,
+        info->files[kind].left_out,
         tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
         tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec);
 }

@@ -616,7 +616,9 @@ PRT_EXPORT prt_job_t *prt_job_state(void *data);
 /*
  * What the flight recorder is told to do.  Its file is written on a thread of the
  * runtime's, and a job that was opened is done, whoever waits for it or not.  "duration",
- * in ns, is of RUN: at most PRT_RECORDER_MAX.
+ * in ns, is of RUN: at most PRT_RECORDER_MAX.  "events" is how many a file may
+ * have at most, about (0: a million or so): of RUN, for all files; else for this one,
+ * if it is not 0.
  */
 typedef enum {
     PRT_RECORDER_RUN,                     /* starts it */
@@ -625,7 +627,7 @@ typedef enum {
 } prt_recorder_command_t;
 
 PRT_EXPORT prt_job_t *prt_job_recorder(prt_recorder_command_t command,
-    uint64_t duration, void *data);
+    uint64_t duration, uint64_t events, void *data);
 
 /* Closes the window now: the answer so far comes as usual. */
 PRT_EXPORT void prt_job_end(prt_job_t *job);
@@ -694,6 +696,9 @@ typedef struct {
     struct {
         uint64_t           time;          /* ns since 1970; 0: none was written */
         uint64_t           size;          /* bytes */
+        uint64_t           events;
+        uint64_t           overwritten;   /* records of its time that were, before */
+        uint64_t           left_out;      /* records: there were too many events */
     } files[PRT_FILES];
 } prt_recorder_info_t;
 

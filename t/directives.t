@@ -69,7 +69,9 @@ my @good = (
     [ http('pprof_trace_buffer 1g;') ],
     [ http('pprof_trace_on_crash off;') ],
     [ http('pprof_trace_sample 1000000;') ],
-    [ http('pprof_trace_on_stall 1ms;') ],
+    [ http('pprof_trace_on_stall 1ms; pprof_stall_threshold 1ms;') ],
+    [ http('pprof_trace_on_stall 100ms;') ],
+    [ http('pprof_trace_on_stall off; pprof_stall_threshold off;') ],
     [ http('pprof_trace_on_stall 1h;') ],
     [ http('pprof_trace_on_stall off;') ],
     [ http('pprof_dir $DIR/profiler/;') ],
@@ -171,6 +173,12 @@ my @bad = (
             qw( 0 1000001 -1 1.5 x off )),
     numbers('pprof_trace_on_stall', '1ms to 1h, or "off"', '50ms',
             qw( 0 0ms 61m -1 x on )),
+
+    (map { [ http("pprof_trace_on_stall $_;"),
+            '"pprof_trace_on_stall" must not be less than '
+            . '"pprof_stall_threshold"' ] }
+        '99ms', '1h; pprof_stall_threshold off',
+        '1s; pprof_stall_threshold 1001ms'),
 
     [ http('pprof_trace_on_crash yes;'),
       'invalid value "yes" in "pprof_trace_on_crash" directive, it must be '

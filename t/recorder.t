@@ -69,6 +69,8 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
                 0x1s 9223372036854775807h 30s%00 +-1s ) ],
         qr/must be more than 0/ => [ map { "?duration=$_" }
             qw( 0 0s -1s -0.5h 0.0ns -0 %2b0s 0.9ns ) ],
+        qr/"events" - must be a positive integer/ => [ map {
+            "?duration=1s&events=$_" } qw( 0 -1 x 1.5 99999999999999999999 ) ],
         qr/must be 1800s at most/ => [ map { "?duration=$_" }
             qw( 30m1s 30m0.000000001s 1h 1800.1s 1800001ms 2562047h ) ],
     );
@@ -147,6 +149,9 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     is($json->{trace}{name}, 'trace.out', 'snapshot: what it wrote');
     is($json->{trace}{bytes}, -s dir($nginx) . '/trace.out', 'snapshot: size');
     is(substr(file($nginx), 0, 16), $header, 'snapshot: a trace');
+    cmp_ok($json->{trace}{events}, '>', 10, 'snapshot: events');
+    is($json->{trace}{overwritten}, 0, 'snapshot: it had room');
+    is($json->{trace}{left_out}, 0, 'snapshot: nothing was left out');
 
     my @dir = stat dir($nginx);
     my @file = stat dir($nginx) . '/trace.out';
@@ -273,7 +278,10 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     # nginx ends while it runs
 
     is(status($nginx, '/run?duration=30m'), 200, 'run');
+    unlink dir($nginx) . '/trace.out';
+    $nginx->get('/text');
     is($nginx->quit, 0, 'quit while it runs');
+    is(substr(file($nginx), 0, 16), $header, 'quit: it is written');
     is_deeply([ $nginx->alerts ], [], 'no alerts');
     is_deeply([ leftover($nginx) ], [], 'nothing is left over');
 }
@@ -360,6 +368,14 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     ok($nginx->settled(60), 'the old worker ends');
     ok(running($nginx), 'it runs on');
     is(status($nginx, '/run?duration=1s'), 409, 'the new ones know');
+
+    # an old worker ends at once, often before the new ones have begun
+
+    for my $turn (1 .. 8) {
+        ok($nginx->reload && running($nginx), "reload $turn: it runs on");
+    }
+
+    ok($nginx->settled(60), 'the old workers end');
     is(status($nginx, '/stop'), 200, 'stop');
 
     # its time is over in the next generation, also to another file
@@ -411,6 +427,15 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
 
     $_->stop(graceful => 0) for @load;
 
+    # fewer events, of this file only
+
+    my (undef, $few) = ask($nginx, '/snapshot?events=2000');
+    cmp_ok($few->{trace}{events}, '<', 4000, 'events: about so many');
+    cmp_ok($few->{trace}{left_out}, '>', 0, 'events: what was left out');
+
+    my (undef, $all) = ask($nginx, '/snapshot');
+    cmp_ok($all->{trace}{events}, '>', 10_000, 'events: as ever');
+
     diag "$kills kills; " . join ', ', map { "$_: $got{$_}" } sort keys %got;
 
     cmp_ok($kills, '>', 5, 'kills: enough of them');
@@ -421,6 +446,14 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     is(status($nginx, '/snapshot'), 200, 'kills: and can be asked');
     is_deeply([ leftover($nginx) ], [], 'kills: nothing is left over');
     is(status($nginx, '/stop'), 200, 'kills: stop');
+
+    is(status($nginx, '/run?duration=30m&events=3000'), 200, 'events: run');
+    $nginx->load('/text', seconds => 1, connections => 2)->wait_exit(60);
+    (undef, $few) = ask($nginx, '/snapshot');
+    cmp_ok($few->{trace}{events}, '<', 6000, 'events: of all files');
+    (undef, $all) = ask($nginx, '/stop?events=1000000');
+    cmp_ok($all->{trace}{events}, '>=', $few->{trace}{events},
+           'events: more of this one');
 
     # Go's own tools have no complaint
 
@@ -450,6 +483,11 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     is(status($nginx, '/stop'), 200, 'single process: stop');
     is(status($nginx, '/run?duration=200ms'), 200, 'single process: run 200ms');
     ok((wait_for { !running($nginx) } 60), 'single process: it ends by itself');
+
+    is(status($nginx, '/run?duration=30m'), 200, 'single process: run');
+    unlink dir($nginx) . '/trace.out';
+    is($nginx->quit, 0, 'single process: quit');
+    is(substr(file($nginx), 0, 16), $header, 'single process: it is written');
 }
 
 

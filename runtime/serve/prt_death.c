@@ -32,7 +32,7 @@ static int prt_death_read(prt_death_t *death, prt_death_info_t *info);
 static const char *prt_death_signal(int signo);
 
 
-/* of the service thread: signals that were looked for, and when to look again */
+/* of the service thread: what it has looked for, and when to look again */
 static uint64_t  prt_death_seen;
 static uint64_t  prt_death_next;
 

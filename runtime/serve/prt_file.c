@@ -150,7 +150,7 @@ prt_file_commit(prt_file_t *file)
         return -1;
     }
 
-    /* a full disk may be known only now, and a name must not come before its data */
+    /* a full disk may be known only now, and data come before their name */
 
     if (fsync(file->fd) == -1 && errno != EINVAL) {
         return prt_file_fail(file, PRT_FILE_SYNC, errno);

@@ -2,10 +2,10 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * A file that is there whole or not at all: it is written under another name in
- * the same directory, and renamed when all of it is on the disk.  Neither name is
- * followed where it is a symbolic link.  Any thread but the control thread, with
- * SIGXFSZ blocked.
+ * A file that is there whole or not at all: it is written under another name
+ * in the same directory, and renamed when all of it is on the disk.  Neither
+ * name is followed where it is a symbolic link.  Any thread but the control
+ * thread, with SIGXFSZ blocked.
  */
 
 
@@ -25,7 +25,7 @@
 /* what failed */
 
 typedef enum {
-    PRT_FILE_NONE = 0,                     /* nothing, or what came before the file */
+    PRT_FILE_NONE = 0,                     /* nothing, or not the file */
     PRT_FILE_OPEN,
     PRT_FILE_WRITE,
     PRT_FILE_SYNC,
@@ -35,7 +35,7 @@ typedef enum {
 
 typedef struct {
     int                  fd;               /* -1: closed */
-    int                  error;            /* errno of the first that failed; 0: none */
+    int                  error;            /* errno; 0: nothing failed */
     prt_file_call_t      failed;
     uint64_t             size;             /* bytes, those in the buffer too */
     size_t               used;
@@ -47,8 +47,9 @@ typedef struct {
 
 /*
  * Opens the file that will have this name, for the process "pid": one process
- * writes to one name at a time.  These return 0, or -1 with "error" and "failed"
- * set; then the file is gone, and what had the name before is as it was.
+ * writes to one name at a time.  These return 0, or -1 with "error" and
+ * "failed" set; then the file is gone, and what had the name before is as it
+ * was.
  */
 int prt_file_open(prt_file_t *file, const char *path, pid_t pid);
 int prt_file_write(prt_file_t *file, const void *data, size_t size);

@@ -179,6 +179,9 @@ uint64_t prt_recorder_step(prt_job_t *job, uint64_t now);
 /* What is due; returns when to come again.  Service thread. */
 uint64_t prt_recorder_watch(uint64_t now);
 
+/* All processes of the region end.  Control thread. */
+void prt_recorder_quit(void);
+
 /* Something has happened, of which a file is to be written.  Service thread. */
 void prt_recorder_event(prt_recorder_event_t event);
 

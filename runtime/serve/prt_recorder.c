@@ -2,24 +2,25 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * The flight recorder.  That it runs is a word in the region, which all processes
- * look at when they follow a sync, so it is nobody's: who starts it may end, and
- * those that come later record as well.  What is to be done with it is done by the
- * process that has its claim, and that of one that died on it is taken over.
+ * The flight recorder.  That it runs is a word in the region, which all
+ * processes look at when they follow a sync, so it is nobody's: who starts it
+ * may end, and those that come later record as well.  What is to be done with
+ * it is done by the process that has its claim, and that of one that died on
+ * it is taken over.
  *
- * Each recording has a number.  Who is told to stop one, or finds that its time is
- * over, means that number, and does nothing to a later one.
+ * Each recording has a number.  Who is told to stop one, or finds that its time
+ * is over, means that number, and does nothing to a later one.
  */
 
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "encode/prt_gotrace.h"
 #include "platform/prt_futex.h"
 #include "serve/prt_file.h"
-#include "serve/prt_job.h"
+#include "serve/prt_recorder.h"
 #include "store/prt_claim.h"
 
 
@@ -29,6 +30,10 @@
 /* after the first failure at the end, twice as much after each, at most ... */
 #define PRT_RECORDER_AGAIN  (5 * PRT_SEC)
 #define PRT_RECORDER_TWICE  6                 /* ... times */
+
+/* for the last file, when all end; then nginx would lose its patience */
+#define PRT_RECORDER_LAST   PRT_SEC
+#define PRT_RECORDER_NAP    2000              /* us */
 
 #define PRT_RECORDER_QUIET  (60 * PRT_SEC)    /* between files of one event */
 
@@ -42,44 +47,19 @@
 static uint64_t prt_recorder_new(prt_job_t *job, uint64_t now);
 static void prt_recorder_begin(prt_job_t *job, uint64_t now);
 static void prt_recorder_push(prt_recorder_event_t event, uint64_t state);
-static void prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols,
-    prt_file_t *file);
-static int prt_recorder_sink(void *data, const void *bytes, size_t size);
-static void prt_recorder_failed(prt_job_t *job, prt_file_t *file);
+static void prt_recorder_again(void);
 static void prt_recorder_over(prt_job_t *job);
-static prt_file_kind_t prt_recorder_kind(unsigned command);
-static int prt_recorder_path(prt_file_kind_t kind, char path[PATH_MAX]);
-static void prt_recorder_sweep(pid_t pid);
-static prt_recorder_t *prt_recorder_shared(void);
 
-
-static const char *const  prt_recorder_suffixes[] = { "", ".crash", ".stall" };
 
 /* a job of our own for the end is under way */
-static atomic_int         prt_recorder_ending;
-
-static char               prt_recorder_name[PATH_MAX];   /* "": none */
+static atomic_int  prt_recorder_ending;
 
 
 void
 prt_recorder_start(const char *path)
 {
-    size_t  len;
-
     atomic_store(&prt_recorder_ending, 0);
-
-    len = path ? strlen(path) : 0;
-    len = len < PATH_MAX ? len : 0;
-
-    memcpy(prt_recorder_name, path ? path : "", len);
-    prt_recorder_name[len] = '\0';
-}
-
-
-static prt_recorder_t *
-prt_recorder_shared(void)
-{
-    return &prt_process.region->head->recorder;
+    prt_recorder_set(path);
 }
 
 
@@ -126,6 +106,11 @@ prt_recorder_new(prt_job_t *job, uint64_t now)
 
         if (prt_recorder_runs(state)) {
             prt_job_fail(job, PRT_CONFLICT, "already running");
+            return 0;
+        }
+
+        if (!prt_recorder_writes()) {
+            prt_job_fail(job, PRT_FAILED, "no file is configured to write to");
             return 0;
         }
 
@@ -186,6 +171,7 @@ prt_recorder_begin(prt_job_t *job, uint64_t now)
     atomic_store(&recorder->start, now);
     atomic_store(&recorder->until, now + job->duration);
     atomic_store(&recorder->again, 0);
+    atomic_store(&recorder->events, job->request.events);
     atomic_store(&recorder->failures, 0);
 
     atomic_store(&recorder->state,
@@ -228,6 +214,39 @@ prt_recorder_watch(uint64_t now)
     prt_recorder_push(PRT_RECORDER_END, state);
 
     return now + PRT_RECORDER_LOOK;
+}
+
+
+/*
+ * All processes end.  The file is written now, by whichever comes first; the
+ * others wait for that, as the parent would kill them all.
+ */
+
+void
+prt_recorder_quit(void)
+{
+    uint64_t         state, until;
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+    state = atomic_load(&recorder->state);
+
+    if (!prt_recorder_runs(state)) {
+        return;
+    }
+
+    until = prt_now() + PRT_RECORDER_LAST;
+
+    atomic_store(&recorder->again, 0);
+    atomic_store(&recorder->until, 0);
+
+    prt_futex_wake(&prt_process.entry->wake);
+
+    while (atomic_load(&recorder->state) == state
+           && atomic_load(&recorder->again) == 0 && prt_now() < until)
+    {
+        (void) usleep(PRT_RECORDER_NAP);
+    }
 }
 
 
@@ -283,7 +302,8 @@ prt_recorder_push(prt_recorder_event_t event, uint64_t state)
 
 
 prt_job_t *
-prt_job_recorder(prt_recorder_command_t command, uint64_t duration, void *data)
+prt_job_recorder(prt_recorder_command_t command, uint64_t duration,
+    uint64_t events, void *data)
 {
     prt_job_t  *job;
 
@@ -294,8 +314,9 @@ prt_job_recorder(prt_recorder_command_t command, uint64_t duration, void *data)
 
     job->command = command;
     job->duration = duration < PRT_RECORDER_MAX ? duration : PRT_RECORDER_MAX;
+    job->request.events = events;
 
-    /* that which runs now is meant, none that is started until it is our turn */
+    /* that which runs now is meant, none that starts until it is our turn */
 
     job->recording = prt_recorder_number(
                          atomic_load(&prt_recorder_shared()->state));
@@ -309,29 +330,23 @@ prt_job_recorder(prt_recorder_command_t command, uint64_t duration, void *data)
 void
 prt_recorder_encode(prt_job_t *job, prt_symbols_t *symbols)
 {
-    prt_file_t      *file;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
 
     job->error[0] = '\0';
 
-    file = malloc(sizeof(prt_file_t));
-
-    if (file == NULL) {
-        (void) snprintf(job->error, sizeof(job->error), "no memory");
-
-    } else {
-        prt_recorder_write(job, symbols, file);
-        free(file);
-    }
-
-    if (job->error[0] == '\0'
+    if (prt_recorder_write(job, symbols) == 0
         && (job->command == PRT_RECORDER_STOP
             || job->command == PRT_RECORDER_END))
     {
         atomic_store(&recorder->state,
                      prt_recorder_state(job->recording, 0));
+
+    } else if (job->command == PRT_RECORDER_END
+               && !atomic_load(&prt_process.stopping))
+    {
+        prt_recorder_again();
     }
 
     prt_claim_give(&recorder->claim);
@@ -345,85 +360,17 @@ prt_recorder_encode(prt_job_t *job, prt_symbols_t *symbols)
 }
 
 
-static void
-prt_recorder_write(prt_job_t *job, prt_symbols_t *symbols, prt_file_t *file)
-{
-    char                  path[PATH_MAX];
-    prt_file_kind_t       kind;
-    prt_recorder_t       *recorder;
-    prt_gotrace_window_t  window;
-    prt_gotrace_result_t  result;
 
-    recorder = prt_recorder_shared();
-    kind = prt_recorder_kind(job->command);
-
-    if (prt_recorder_path(kind, path) != 0) {
-        (void) snprintf(job->error, sizeof(job->error), "no file is configured");
-        return;
-    }
-
-    if (prt_file_open(file, path, getpid()) != 0) {
-        prt_recorder_failed(job, file);
-        return;
-    }
-
-    memset(&window, 0, sizeof(prt_gotrace_window_t));
-
-    window.from = atomic_load(&recorder->start);
-    window.target = job->target;
-
-    if (prt_gotrace_dump(prt_process.region, &window, symbols,
-                         prt_recorder_sink, file, &result, job->error,
-                         &prt_process.stopping)
-        != 0
-        || prt_file_commit(file) != 0)
-    {
-        prt_recorder_failed(job, file);
-        return;
-    }
-
-    atomic_store(&recorder->error, 0);
-    atomic_store(&recorder->files[kind].size, file->size);
-    atomic_store(&recorder->files[kind].time, prt_clock(CLOCK_REALTIME));
-}
-
-
-static int
-prt_recorder_sink(void *data, const void *bytes, size_t size)
-{
-    return prt_file_write(data, bytes, size);
-}
-
-
-/* The recording goes on; if its time is over, that is tried again. */
+/* Its time is over, and it goes on: that is tried again. */
 
 static void
-prt_recorder_failed(prt_job_t *job, prt_file_t *file)
+prt_recorder_again(void)
 {
     uint32_t         failures;
     uint64_t         pause;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
-
-    if (file->error) {
-        (void) snprintf(job->error, sizeof(job->error),
-                        "cannot write the trace: %s failed (%d: %s)",
-                        prt_file_call(file->failed), file->error,
-                        strerror(file->error));
-
-        atomic_store(&recorder->failed, file->failed);
-        atomic_store(&recorder->error, (uint32_t) file->error);
-
-    } else if (job->error[0] == '\0') {
-        (void) snprintf(job->error, sizeof(job->error), "the process ends");
-    }
-
-    prt_file_abandon(file);
-
-    if (job->command != PRT_RECORDER_END) {
-        return;
-    }
 
     failures = atomic_fetch_add(&recorder->failures, 1);
     pause = PRT_RECORDER_AGAIN << (failures < PRT_RECORDER_TWICE
@@ -433,7 +380,8 @@ prt_recorder_failed(prt_job_t *job, prt_file_t *file)
 }
 
 
-/* The end of a job: who waits is told, and of what nobody waits for the log. */
+
+/* Who waits is told; of what nobody waits for, the log is. */
 
 static void
 prt_recorder_over(prt_job_t *job)
@@ -453,7 +401,9 @@ prt_recorder_over(prt_job_t *job)
         return;
     }
 
-    if (job->error[0] == '\0') {
+    /* what was cut short by our own end is done by another process */
+
+    if (job->error[0] == '\0' || atomic_load(&prt_process.stopping)) {
         prt_job_free(job);
         return;
     }
@@ -520,63 +470,11 @@ prt_recorder_info(prt_recorder_info_t *info)
     for (i = 0; i < PRT_FILES; i++) {
         info->files[i].time = atomic_load(&recorder->files[i].time);
         info->files[i].size = atomic_load(&recorder->files[i].size);
+        info->files[i].events = atomic_load(&recorder->files[i].events);
+        info->files[i].overwritten =
+            atomic_load(&recorder->files[i].overwritten);
+        info->files[i].left_out = atomic_load(&recorder->files[i].left_out);
     }
 
     return 0;
-}
-
-
-static prt_file_kind_t
-prt_recorder_kind(unsigned command)
-{
-    switch (command) {
-
-    case PRT_RECORDER_CRASH:
-        return PRT_FILE_CRASH;
-
-    case PRT_RECORDER_STALL:
-        return PRT_FILE_STALL;
-
-    default:
-        return PRT_FILE_TRACE;
-    }
-}
-
-
-static int
-prt_recorder_path(prt_file_kind_t kind, char path[PATH_MAX])
-{
-    int  n;
-
-    if (prt_recorder_name[0] == '\0') {
-        return -1;
-    }
-
-    n = snprintf(path, PATH_MAX, "%s%s", prt_recorder_name,
-                 prt_file_suffix(kind));
-
-    return n < PATH_MAX ? 0 : -1;
-}
-
-
-/* What a process that died while it wrote has left. */
-
-static void
-prt_recorder_sweep(pid_t pid)
-{
-    char      path[PATH_MAX];
-    unsigned  kind;
-
-    for (kind = 0; kind < PRT_FILES; kind++) {
-        if (prt_recorder_path(kind, path) == 0) {
-            prt_file_sweep(path, pid);
-        }
-    }
-}
-
-
-const char *
-prt_file_suffix(prt_file_kind_t kind)
-{
-    return  prt_recorder_suffixes[kind];
 }

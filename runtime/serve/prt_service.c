@@ -242,6 +242,14 @@ prt_stop(void)
         return;
     }
 
+    /* the last generation ends: there is none to come */
+
+    if (atomic_load(&prt_process.entry->cycle)
+        == atomic_load(&prt_process.region->head->cycle))
+    {
+        prt_recorder_quit();
+    }
+
     prt_process.started = 0;
 
     prt_crash_stop();

@@ -17,7 +17,7 @@
 #include "sources/prt_thread.h"
 
 
-#define PRT_CRASH_STACK    (64 * 1024)     /* bytes, for a stack that overflowed */
+#define PRT_CRASH_STACK    (64 * 1024)     /* bytes, for when the stack is full */
 #define PRT_CRASH_SIGNALS                                                     \
     (sizeof(prt_crash_signals) / sizeof(prt_crash_signals[0]))
 
@@ -36,7 +36,7 @@ static const int         prt_crash_signals[] = {
 static struct sigaction  prt_crash_former[NSIG];
 static uint8_t           prt_crash_set[NSIG];
 
-static _Atomic pid_t     prt_crash_pid;      /* of the process that has the slot; 0: none */
+static _Atomic pid_t     prt_crash_pid;    /* whose slot it is; 0: stopped */
 static _Atomic uint64_t *prt_crash_count;
 static void            (*prt_crash_noted)(void);
 

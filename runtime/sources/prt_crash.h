@@ -7,8 +7,8 @@
  * former disposition is back, and the same signal comes once more, so that core
  * dumps and the parent's log say what they always did.
  *
- * A signal that somebody ignores is left alone, and a handler that was there before
- * is called as ever.  Only the first of these signals is noted.
+ * A signal that somebody ignores is left alone, and a handler that was there
+ * before is called as ever.  Only the first of these signals is noted.
  */
 
 

@@ -7,7 +7,7 @@
 #include "store/prt_claim.h"
 
 
-/* pid << 32 | generation of its slot, by 20 bits, and the slot's number + 1 */
+/* pid << 32 | generation of its slot, 21 bits of it | number of the slot + 1 */
 #define prt_claim_pid(claim)   ((pid_t) ((claim) >> 32))
 #define prt_claim_slot(claim)  ((unsigned) ((claim) & 0x7ff) - 1)
 

@@ -85,6 +85,7 @@ typedef struct {
     _Atomic uint64_t     start;            /* prt_now() */
     _Atomic uint64_t     until;
     _Atomic uint64_t     again;            /* its end was tried, and is then; 0: it was not */
+    _Atomic uint64_t     events;           /* of a file, at most; 0: as ever */
     _Atomic uint32_t     failures;         /* of its end */
 
     /* of the last attempt to write; with the claim */
@@ -95,6 +96,9 @@ typedef struct {
     struct {
         _Atomic uint64_t time;             /* ns since 1970; 0: none */
         _Atomic uint64_t size;
+        _Atomic uint64_t events;
+        _Atomic uint64_t overwritten;      /* records, in the rings ... */
+        _Atomic uint64_t left_out;         /* ... and of those there were, too many */
     } files[3];
 } prt_recorder_t;
 

@@ -45,7 +45,7 @@ static const int        signals[] = {
 };
 
 static prt_region_t    *region;
-static void *volatile   nothing;
+static void *volatile   nothing = (void *) 16;
 static volatile int     zero;
 
 
@@ -316,7 +316,7 @@ test_thread(void **state)
 
 /* Whoever had the signal before us has it as ever. */
 
-static void *volatile  fault;
+static void *volatile  fault = (void *) 16;
 
 static void
 handler(int signo, siginfo_t *info, void *context)
