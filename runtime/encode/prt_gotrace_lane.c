@@ -215,7 +215,9 @@ prt_gotrace_run(prt_gotrace_lane_t *lane, uint64_t time, uint32_t n)
 {
     prt_gotrace_g_t  *g;
 
-    if (lane->current == n) {
+    if (lane->current == n
+        || prt_gotrace_g(lane, n)->state == PRT_GOTRACE_DEAD)
+    {
         return;
     }
 
@@ -240,6 +242,11 @@ void
 prt_gotrace_end(prt_gotrace_lane_t *lane, uint64_t time, uint32_t n)
 {
     prt_gotrace_run(lane, time, n);
+
+    if (lane->current != n) {
+        return;
+    }
+
     prt_gotrace_return(lane, time);
 
     prt_gofile_mark(lane->file, time, PRT_GO_DESTROY);

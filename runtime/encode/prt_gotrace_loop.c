@@ -353,6 +353,12 @@ prt_gotrace_go(prt_gotrace_loop_t *loop, size_t i)
         && !(event->detail & PRT_TRACE_READY))
     {
         prt_gotrace_end(&loop->lane, event->time, g);
+
+        /* nothing goes back to it */
+
+        if (g == loop->base) {
+            loop->base = 0;
+        }
     }
 
     g = prt_gotrace_at(loop, event);
