@@ -385,7 +385,7 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
     if ((uintptr_t) c - (uintptr_t) ngx_cycle->connections
         >= ngx_cycle->connection_n * sizeof(ngx_connection_t))
     {
-        return NULL;
+        return ev->handler == ngx_http_pprof_hot.lock ? ev->data : NULL;
     }
 
     if (c->fd == (ngx_socket_t) -1

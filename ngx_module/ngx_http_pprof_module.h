@@ -194,6 +194,7 @@ typedef struct {
     ngx_uint_t                  nphases;
     ngx_event_handler_pt        upstream;
     ngx_log_handler_pt          log_error;
+    ngx_event_handler_pt        lock;        /* of a cache */
     ngx_http_phase_handler_t   *engine;
 
     ngx_uint_t                  on;
@@ -255,7 +256,7 @@ ngx_http_pprof_wait_log(ngx_http_request_t *r)
 {
     if (ngx_http_pprof_hot.request == r
         && ngx_http_get_module_ctx(r, ngx_http_pprof_wait_module) == NULL
-        && !r->internal)
+        && !r->internal && !r->filter_finalize)
     {
         ngx_http_pprof_hot.request = NULL;
         return;

@@ -185,7 +185,7 @@ ngx_http_pprof_wait_switch(ngx_http_request_t *r)
         tp = ngx_timeofday();
 
         if (tp->msec == r->start_msec && tp->sec == r->start_sec
-            && !r->internal)
+            && !r->internal && !r->filter_finalize)
         {
             ngx_http_pprof_hot.request = r;
             return;
@@ -249,11 +249,21 @@ ngx_http_pprof_wait_leave(ngx_http_request_t *r)
         w = ngx_http_pprof_wait_make(r);
     }
 
-    if (w && !w->queued) {
-        ngx_queue_insert_tail(&ngx_http_pprof_wait_others, &w->queue);
-        ngx_http_pprof_hot.left++;
-        w->queued = 1;
+    if (w == NULL || w->queued) {
+        return;
     }
+
+    /* a subrequest that is over will not be seen again */
+
+    if (r->done && r != r->main) {
+        ngx_http_pprof_wait_state(r, w,
+                                  ngx_http_pprof_tracing ? prt_trace_now() : 0);
+        return;
+    }
+
+    ngx_queue_insert_tail(&ngx_http_pprof_wait_others, &w->queue);
+    ngx_http_pprof_hot.left++;
+    w->queued = 1;
 }
 
 
@@ -382,6 +392,12 @@ ngx_http_pprof_wait_state(ngx_http_request_t *r, ngx_http_pprof_wait_t *w,
 
     ngx_http_pprof_labels_learn(r);
 
+#if (NGX_HTTP_CACHE)
+    if (r->cache && r->cache->waiting) {
+        ngx_http_pprof_hot.lock = r->cache->wait_event.handler;
+    }
+#endif
+
     stack = ngx_http_pprof_wait_stack(r, ngx_http_pprof_state(r));
     labels = ngx_http_pprof_labels(r, NULL);
 
@@ -478,8 +494,14 @@ ngx_http_pprof_wait_get(ngx_http_request_t *r)
 
     w = ngx_http_get_module_ctx(r, ngx_http_pprof_wait_module);
 
-    if (w || !r->internal) {
+    if (w || !(r->internal || r->filter_finalize)) {
         return w;
+    }
+
+    if (r != r->main && r->uri_changes == NGX_HTTP_MAX_URI_CHANGES + 1
+        && !r->filter_finalize)
+    {
+        return NULL;
     }
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
@@ -543,5 +565,7 @@ ngx_http_pprof_wait_cleanup(void *data)
 {
     ngx_http_pprof_wait_t  *w = data;
 
+    ngx_http_pprof_wait_stop(w);
+    ngx_http_pprof_wait_book(w);
     ngx_http_pprof_wait_unqueue(w);
 }
