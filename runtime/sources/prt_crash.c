@@ -23,6 +23,7 @@
 
 
 static void prt_crash_stack(void);
+static void prt_crash_restore(void);
 static void prt_crash_handler(int signo, siginfo_t *info, void *context);
 static void prt_crash_note(int signo, void *context);
 static unsigned prt_crash_walk(void *context, uint64_t *frames);
@@ -108,6 +109,33 @@ prt_crash_stack(void)
 void
 prt_crash_stop(void)
 {
+    uint32_t  noted;
+
+    /* it lives, so an earlier handler has recovered from what was noted */
+
+    if (atomic_load(&prt_crash_pid) == getpid()) {
+        noted = PRT_CRASH_NOTED;
+
+        (void) atomic_compare_exchange_strong(&prt_slot.head->crash.state,
+                                              &noted, PRT_CRASH_NONE);
+    }
+
+    prt_crash_restore();
+}
+
+
+/* The slot is the parent's, and what is noted there as well. */
+
+void
+prt_crash_forked(void)
+{
+    prt_crash_restore();
+}
+
+
+static void
+prt_crash_restore(void)
+{
     int               signo;
     size_t            i;
     struct sigaction  action;
@@ -131,13 +159,6 @@ prt_crash_stop(void)
             (void) sigaction(signo, &prt_crash_former[signo], NULL);
         }
     }
-}
-
-
-void
-prt_crash_forked(void)
-{
-    prt_crash_stop();
 }
 
 

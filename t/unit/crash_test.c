@@ -379,6 +379,38 @@ stopped(void)
 }
 
 
+/* A handler of before that goes on; the process ends as it should. */
+
+static sigjmp_buf  recovery;
+
+static void
+recover(int signo)
+{
+    (void) signo;
+
+    siglongjmp(recovery, 1);
+}
+
+
+static void
+handle_recovery(void)
+{
+    (void) signal(SIGSEGV, recover);
+}
+
+
+static void
+recovered(void)
+{
+    if (sigsetjmp(recovery, 1) == 0) {
+        crash_null();
+    }
+
+    prt_stop();
+    _exit(HANDLED);
+}
+
+
 static void
 test_others(void **state)
 {
@@ -401,6 +433,12 @@ test_others(void **state)
     pid = run(stopped, NULL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(WEXITSTATUS(status), HANDLED);
+
+    pid = run(recovered, handle_recovery);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), HANDLED);
+    assert_false(find(pid, &death, 500));
 
     pid = run(crash_forked, NULL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
