@@ -195,4 +195,28 @@ for my $on (1, 0) {
     is(recorder($nginx, '/stop')->{state}, 'stopped', 'stall: stop');
 }
 
+
+# at a stall that goes on and on, of which the file cannot be written
+
+{
+    my $nginx = start_nginx(%config, workers => 2, http_config =>
+        'pprof_production off; pprof_stall_threshold 50ms; '
+        . 'pprof_trace_on_stall 300ms;');
+    my $dir = $nginx->dir . '/pprof';
+    my $failed = qr/\[warn\] [^\n]* pprof: cannot write the trace: /;
+
+    is(recorder($nginx, '/run?duration=30m')->{state}, 'running', 'lasts: run');
+    rename $dir, "$dir.away" or die "rename: $!";
+
+    $nginx->hosted('/hang?how=sleep&ms=3000');
+
+    ok((wait_for { $nginx->error_log =~ $failed } 60), 'lasts: the log says why');
+    ok((wait_for { $nginx->error_log =~ /event loop was held for/ } 60),
+       'lasts: it is over');
+    is(scalar(() = $nginx->error_log =~ /$failed/g), 1, 'lasts: once');
+
+    rename "$dir.away", $dir or die "rename: $!";
+    is(recorder($nginx, '/stop')->{state}, 'stopped', 'lasts: stop');
+}
+
 done_testing();

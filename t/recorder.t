@@ -361,6 +361,24 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
        'another one ends it');
     is(substr(file($nginx), 0, 16), $header, 'with a file');
 
+    # one that is ended by hand is not all of them
+
+    is(status($nginx, '/run?duration=30m'), 200, 'run');
+
+    for my $signal (qw( TERM QUIT )) {
+        my ($victim) = $nginx->worker_pids;
+        unlink dir($nginx) . '/trace.out';
+        kill $signal => $victim;
+
+        ok((wait_for { !grep { $_ == $victim } $nginx->worker_pids } 60),
+           "$signal of one: it ends");
+        is(substr(file($nginx), 0, 16), $header, "$signal of one: it writes");
+        ok($nginx->settled(60), "$signal of one: another one comes");
+        ok(running($nginx), "$signal of one: and goes on recording");
+    }
+
+    is(status($nginx, '/stop'), 200, 'stop');
+
     # reload
 
     is(status($nginx, '/run?duration=30m'), 200, 'run');

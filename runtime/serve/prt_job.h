@@ -42,6 +42,7 @@ typedef enum {
 
 typedef enum {
     PRT_RECORDER_END = PRT_RECORDER_SNAPSHOT + 1,  /* its time is over */
+    PRT_RECORDER_QUIT,                     /* the process ends */
     PRT_RECORDER_CRASH,
     PRT_RECORDER_STALL
 } prt_recorder_event_t;
@@ -189,7 +190,7 @@ uint64_t prt_recorder_step(prt_job_t *job, uint64_t now);
 /* What is due; returns when to come again.  Service thread. */
 uint64_t prt_recorder_watch(uint64_t now);
 
-/* All processes of the region end.  Control thread. */
+/* The process ends, and maybe all of the region.  Control thread. */
 void prt_recorder_quit(void);
 
 /* Something has happened, of which a file is to be written.  Service thread. */

@@ -46,19 +46,25 @@
 
 static uint64_t prt_recorder_new(prt_job_t *job, uint64_t now);
 static void prt_recorder_begin(prt_job_t *job, uint64_t now);
+static int prt_recorder_left(uint64_t now);
 static void prt_recorder_push(prt_recorder_event_t event, uint64_t state);
 static void prt_recorder_again(void);
 static void prt_recorder_over(prt_job_t *job);
+static void prt_recorder_done(unsigned command);
 
 
 /* a job of our own for the end is under way */
-static atomic_int  prt_recorder_ending;
+static atomic_int        prt_recorder_ending;
+
+/* prt_now() when the process's own end began; 0: there is nothing to wait for */
+static _Atomic uint64_t  prt_recorder_leaving;
 
 
 void
 prt_recorder_start(const char *path)
 {
     atomic_store(&prt_recorder_ending, 0);
+    atomic_store(&prt_recorder_leaving, 0);
     prt_recorder_set(path);
 }
 
@@ -151,6 +157,10 @@ prt_recorder_new(prt_job_t *job, uint64_t now)
 
     if (job->command == PRT_RECORDER_RUN) {
         prt_recorder_begin(job, now);
+
+    } else if (job->command == PRT_RECORDER_QUIT && prt_recorder_left(now)) {
+        prt_session_drop(job);
+        return 0;
     }
 
     /* at a sync all write down what a reader needs */
@@ -218,14 +228,15 @@ prt_recorder_watch(uint64_t now)
 
 
 /*
- * All processes end.  The file is written now, by whichever comes first; the
- * others wait for that, as the parent would kill them all.
+ * The process ends.  If all do, there is nobody left to write the file, so one
+ * is written now; if it is only this one, the others go on recording.  Nobody
+ * knows which: a snapshot is right for both.
  */
 
 void
 prt_recorder_quit(void)
 {
-    uint64_t         state, until;
+    uint64_t         now, state;
     prt_recorder_t  *recorder;
 
     recorder = prt_recorder_shared();
@@ -235,26 +246,47 @@ prt_recorder_quit(void)
         return;
     }
 
-    until = prt_now() + PRT_RECORDER_LAST;
+    now = prt_now();
 
-    atomic_store(&recorder->again, 0);
-    atomic_store(&recorder->until, 0);
+    atomic_store(&prt_recorder_leaving, now);
+    prt_recorder_push(PRT_RECORDER_QUIT, state);
 
-    prt_futex_wake(&prt_process.entry->wake);
-
-    while (atomic_load(&recorder->state) == state
-           && atomic_load(&recorder->again) == 0 && prt_now() < until)
+    while (atomic_load(&prt_recorder_leaving)
+           && prt_now() - now < PRT_RECORDER_LAST)
     {
         (void) usleep(PRT_RECORDER_NAP);
     }
 }
 
 
+/*
+ * Whether a file has been begun for the end of another process since our own
+ * began; if not, ours is.  With the claim.
+ */
+
+static int
+prt_recorder_left(uint64_t now)
+{
+    prt_recorder_t  *recorder;
+
+    recorder = prt_recorder_shared();
+
+    if (atomic_load(&recorder->quit) >= atomic_load(&prt_recorder_leaving)) {
+        return 1;
+    }
+
+    atomic_store(&recorder->quit, now);
+
+    return 0;
+}
+
+
 void
 prt_recorder_event(prt_recorder_event_t event)
 {
-    uint64_t         state, last;
-    prt_recorder_t  *recorder;
+    uint64_t           now, last, state;
+    prt_recorder_t    *recorder;
+    _Atomic uint64_t  *asked;
 
     recorder = prt_recorder_shared();
     state = atomic_load(&recorder->state);
@@ -263,9 +295,18 @@ prt_recorder_event(prt_recorder_event_t event)
         return;
     }
 
-    last = atomic_load(&recorder->files[prt_recorder_kind(event)].time);
+    now = prt_now();
+    asked = &recorder->files[prt_recorder_kind(event)].asked;
+    last = atomic_load(asked);
 
-    if (prt_clock(CLOCK_REALTIME) - last < PRT_RECORDER_QUIET) {
+    /*
+     * It is asked for, not written, that counts: an event that goes on asks
+     * again while the file is being made, or cannot be, and others see it, too.
+     */
+
+    if ((last && now - last < PRT_RECORDER_QUIET)
+        || !atomic_compare_exchange_strong(asked, &last, now))
+    {
         return;
     }
 
@@ -281,11 +322,7 @@ prt_recorder_push(prt_recorder_event_t event, uint64_t state)
     job = calloc(1, sizeof(prt_job_t));
 
     if (job == NULL) {
-
-        if (event == PRT_RECORDER_END) {
-            atomic_store(&prt_recorder_ending, 0);
-        }
-
+        prt_recorder_done(event);
         return;
     }
 
@@ -386,9 +423,7 @@ prt_recorder_again(void)
 static void
 prt_recorder_over(prt_job_t *job)
 {
-    if (job->command == PRT_RECORDER_END) {
-        atomic_store(&prt_recorder_ending, 0);
-    }
+    prt_recorder_done(job->command);
 
     if (job->command <= PRT_RECORDER_SNAPSHOT) {
 
@@ -413,6 +448,18 @@ prt_recorder_over(prt_job_t *job)
 }
 
 
+static void
+prt_recorder_done(unsigned command)
+{
+    if (command == PRT_RECORDER_END) {
+        atomic_store(&prt_recorder_ending, 0);
+
+    } else if (command == PRT_RECORDER_QUIT) {
+        atomic_store(&prt_recorder_leaving, 0);
+    }
+}
+
+
 void
 prt_recorder_drop(prt_job_t *job)
 {
@@ -420,9 +467,7 @@ prt_recorder_drop(prt_job_t *job)
         return;
     }
 
-    if (job->command == PRT_RECORDER_END) {
-        atomic_store(&prt_recorder_ending, 0);
-    }
+    prt_recorder_done(job->command);
 
     if (job->claimed) {
         prt_claim_give(&prt_recorder_shared()->claim);

@@ -88,6 +88,8 @@ typedef struct {
     _Atomic uint64_t     events;           /* of a file, at most; 0: as ever */
     _Atomic uint32_t     failures;         /* of its end */
 
+    _Atomic uint64_t     quit;             /* prt_now() of the last file for an end */
+
     /* of the last attempt to write; with the claim */
     _Atomic uint32_t     error;            /* errno; 0: it was written */
     _Atomic uint32_t     failed;           /* by which call: prt_file_call_t */
@@ -99,6 +101,7 @@ typedef struct {
         _Atomic uint64_t events;
         _Atomic uint64_t overwritten;      /* records, in the rings ... */
         _Atomic uint64_t left_out;         /* ... and of those there were, too many */
+        _Atomic uint64_t asked;            /* prt_now(), of an event; 0: never */
     } files[3];
 } prt_recorder_t;
 
