@@ -25,6 +25,8 @@ static void prt_gotrace_limit(prt_gotrace_dump_t *dump, uint64_t limit);
 static uint64_t prt_gotrace_count(const prt_gotrace_dump_t *dump,
     uint64_t from);
 static void prt_gotrace_losses(prt_gotrace_dump_t *dump, uint64_t from);
+static uint64_t prt_gotrace_lost(const prt_ring_record_t *records,
+    uint64_t size, uint64_t count, uint64_t from);
 static int prt_gotrace_try(prt_gotrace_dump_t *dump, prt_symbols_t *symbols);
 static int prt_gotrace_source(prt_gotrace_dump_t *dump, size_t i);
 static int prt_gotrace_tasks(prt_gotrace_process_t *process,
@@ -270,7 +272,6 @@ static void
 prt_gotrace_losses(prt_gotrace_dump_t *dump, uint64_t from)
 {
     size_t                 i;
-    uint64_t               oldest;
     prt_gotrace_result_t  *result;
     prt_gotrace_source_t  *source;
 
@@ -283,18 +284,12 @@ prt_gotrace_losses(prt_gotrace_dump_t *dump, uint64_t from)
     for (i = 0; i < dump->nsources; i++) {
         source = &dump->sources[i];
 
-        if (source->written <= source->ring.nown) {
-            continue;
-        }
-
-        oldest = source->written - source->ring.nown;
-
-        if (prt_ring_find(source->ring.own, source->ring.nown,
-                          source->written, from)
-            == oldest)
-        {
-            result->overwritten += oldest;
-        }
+        result->overwritten += prt_gotrace_lost(source->ring.own,
+                                                source->ring.nown,
+                                                source->written, from)
+                               + prt_gotrace_lost(source->ring.others,
+                                                  source->ring.nothers,
+                                                  source->claimed, from);
     }
 
     dump->notice[0] = '\0';
@@ -307,6 +302,24 @@ prt_gotrace_losses(prt_gotrace_dump_t *dump, uint64_t from)
                         (unsigned long long) result->left_out,
                         (unsigned long long) result->overwritten);
     }
+}
+
+
+/* If the window begins before what is left of a ring: all that is not left. */
+
+static uint64_t
+prt_gotrace_lost(const prt_ring_record_t *records, uint64_t size,
+    uint64_t count, uint64_t from)
+{
+    uint64_t  oldest;
+
+    if (count <= size) {
+        return 0;
+    }
+
+    oldest = count - size;
+
+    return prt_ring_find(records, size, count, from) == oldest ? oldest : 0;
 }
 
 

@@ -932,6 +932,46 @@ turns(unsigned n, unsigned states[4], uint32_t labels, uint64_t root)
 }
 
 
+/* What other writers lose is counted, though the loop has lost nothing. */
+
+static void
+test_overwritten(void **arg)
+{
+    unsigned              i;
+    prt_gotrace_window_t  window;
+    prt_gotrace_result_t  result;
+
+    (void) arg;
+
+    start(NULL);
+    record(1);
+
+    window = all();
+    window.from = prt_now();
+
+    prt_trace_log(0, "key", 3, "text", 4);
+    assert_null(dump(&window, &result));
+    assert_int_equal(result.overwritten, 0);
+
+    for (i = 0; i < 4 * PRT_TRACE_MIN / 32; i++) {
+        prt_trace_log(0, "key", 3, "text", 4);
+    }
+
+    assert_null(dump(&window, &result));
+    assert_true(result.overwritten > 0);
+
+    /* a later window has lost nothing */
+
+    window.from = prt_now();
+    prt_trace_log(0, "key", 3, "text", 4);
+    assert_null(dump(&window, &result));
+    assert_int_equal(result.overwritten, 0);
+
+    record(0);
+    prt_stop();
+}
+
+
 static void
 test_windows(void **arg)
 {
@@ -1155,6 +1195,7 @@ main(void)
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_writers),
+        cmocka_unit_test(test_overwritten),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_hosted),
         cmocka_unit_test(test_killed)
