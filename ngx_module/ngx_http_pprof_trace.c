@@ -49,6 +49,7 @@ static unsigned ngx_http_pprof_trace_class(ngx_uint_t name);
 static void ngx_http_pprof_trace_begin(ngx_event_t *ev, uint64_t now);
 static void ngx_http_pprof_trace_end(uint64_t now);
 static void ngx_http_pprof_trace_over(uint64_t now);
+static ngx_uint_t ngx_http_pprof_trace_sampled(ngx_connection_t *c);
 static ngx_connection_t *ngx_http_pprof_trace_client(ngx_event_t *ev);
 static ngx_http_pprof_name_t ngx_http_pprof_trace_idle(ngx_connection_t *c);
 static void ngx_http_pprof_trace_add(ngx_connection_t *c);
@@ -295,6 +296,22 @@ ngx_http_pprof_trace_idle(ngx_connection_t *c)
 }
 
 
+/*
+ * Upstreams' connections take numbers as well, so those of clients may all be
+ * even: what is taken is a part of their hashes (Knuth's, by the golden ratio).
+ */
+
+static ngx_inline ngx_uint_t
+ngx_http_pprof_trace_sampled(ngx_connection_t *c)
+{
+    uint64_t  hash;
+
+    hash = (uint64_t) c->number * 0x9e3779b97f4a7c15ull >> 32;
+
+    return hash % ngx_http_pprof_trace_sample == 0;
+}
+
+
 /* The client's connection that the event is of, if it is of one of http{}. */
 
 static ngx_connection_t *
@@ -313,7 +330,7 @@ ngx_http_pprof_trace_client(ngx_event_t *ev)
     if (ev->accept || c->fd == (ngx_socket_t) -1 || c->listening == NULL
         || c->listening->handler != ngx_http_init_connection
         || c->type != SOCK_STREAM
-        || c->number % ngx_http_pprof_trace_sample != 0)
+        || !ngx_http_pprof_trace_sampled(c))
     {
         return NULL;
     }
@@ -568,7 +585,7 @@ ngx_http_pprof_trace_g(ngx_http_request_t *r)
 
     /* a stream has the number of its connection there */
 
-    if (c->number % ngx_http_pprof_trace_sample != 0) {
+    if (!ngx_http_pprof_trace_sampled(c)) {
         return 0;
     }
 

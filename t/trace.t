@@ -278,29 +278,39 @@ my $half = start_nginx(http_config => q{
     location /debug/pprof { pprof auto; access_log off; }
     location = /empty { return 204; }
     location = /sub { add_before_body /small; addition_types *; alias $DIR/html/small; }
-});
+} . "location = /slow { proxy_pass http://127.0.0.1:$slow->{port}; }");
 
 PprofTest::spew($half->dir . '/html/small', "small\n");
 
-$job = $half->background('/debug/pprof/trace?seconds=4');
+$job = $half->background('/debug/pprof/trace?seconds=6');
 sleep 1.5;
 $half->get($_ % 3 ? '/empty' : '/sub') for 1 .. 20;
+$half->get('/slow?header=1&body=1') for 1 .. 20;
 
 $path = "$out/half";
 saved($job, $path);
 $t = Pprof::Trace->read($path);
 
-my %even;
+# proxied, each takes two numbers
+
+sub sampled {
+    use integer;
+    return ($_[0] * (0x9e3779b9 << 32 | 0x7f4a7c15) >> 32 & 0xffffffff) % 2 == 0;
+}
+
+my %part;
 
 for (split /\n/, PprofTest::slurp($half->dir . '/logs/number.log')) {
     my ($number, $uri) = split ' ';
-    $even{"localhost = $uri"}++ if $number % 2 == 0;
+    $part{"localhost = $uri"}++ if sampled($number);
 }
 
 delete $t->{tasks}{'localhost /debug/pprof'};
-is_deeply($t->{tasks}, \%even, 'a part of the connections');
-is(scalar(keys %{ $t->{roots}{subrequest} || {} }), $even{'localhost = /sub'},
+is_deeply($t->{tasks}, \%part, 'a part of the connections');
+is(scalar(keys %{ $t->{roots}{subrequest} || {} }), $part{'localhost = /sub'},
    'with their subrequests');
+cmp_ok($part{'localhost = /slow'} // 0, '>', 4, 'of those that are proxied, too');
+cmp_ok($part{'localhost = /slow'} // 0, '<', 16, 'and not all of these');
 $half->stop;
 
 
