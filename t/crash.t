@@ -9,6 +9,7 @@ use warnings;
 
 use lib 't/lib';
 use PprofTest;
+use Pprof::Trace;
 use JSON::PP ();
 use Test::More;
 
@@ -163,6 +164,16 @@ for my $on (1, 0) {
     is($res->{headers}{'content-disposition'},
        'attachment; filename="trace.out.crash"', 'under its name');
     is(substr($res->{content}, 0, 13), 'go 1.22 trace', 'a trace');
+
+    SKIP: {
+        skip 'no go', 2 if !have('go') && !$ENV{CI};
+
+        my ($dead) = (deaths($nginx))[-1] =~ /pprof: process (\d+) /;
+        my $t = Pprof::Trace->read($nginx->dir . '/pprof/trace.out.crash');
+
+        ok($t->{procs}{$dead}, 'the dead one is in it');
+        is($t->{open}{'localhost = /crash'}, 1, 'and what it died of');
+    }
 
     is(recorder($nginx, '/stop')->{state}, 'stopped', 'stop');
     is($nginx->quit, 0, 'quit');
