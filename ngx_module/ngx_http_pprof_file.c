@@ -186,6 +186,7 @@ void
 ngx_http_pprof_file_make(ngx_cycle_t *cycle)
 {
     u_char                      *name;
+    ngx_uint_t                   made;
     ngx_file_info_t              fi;
     ngx_core_conf_t             *ccf;
     ngx_http_pprof_main_conf_t  *pmcf;
@@ -198,8 +199,9 @@ ngx_http_pprof_file_make(ngx_cycle_t *cycle)
         return;
     }
 
-    if (ngx_create_dir(name, 0700) == NGX_FILE_ERROR && ngx_errno != NGX_EEXIST)
-    {
+    made = ngx_create_dir(name, 0700) != NGX_FILE_ERROR;
+
+    if (!made && ngx_errno != NGX_EEXIST) {
         goto failed;
     }
 
@@ -209,13 +211,30 @@ ngx_http_pprof_file_make(ngx_cycle_t *cycle)
         return;
     }
 
+    if (made) {
+
+        if (lchown((const char *) name, ccf->user, (gid_t) -1) == -1) {
+            goto failed;
+        }
+
+        return;
+    }
+
+    /* what was there before may be anybody's: it is not given away by root */
+
     if (lstat((const char *) name, &fi) == -1) {
         goto failed;
     }
 
-    if (ngx_is_dir(&fi) && fi.st_uid != ccf->user
-        && lchown((const char *) name, ccf->user, (gid_t) -1) == -1)
+    if (!ngx_is_dir(&fi)) {
+        ngx_set_errno(NGX_ENOTDIR);
+        goto failed;
+    }
+
+    if ((fi.st_uid != 0 && fi.st_uid != ccf->user)
+        || (fi.st_mode & (S_IWGRP|S_IWOTH)))
     {
+        ngx_set_errno(NGX_EPERM);
         goto failed;
     }
 
@@ -225,7 +244,8 @@ failed:
 
     ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
                   "pprof: the directory \"%s\" of the flight recorder cannot "
-                  "be made; \"pprof_dir\" tells another one", name);
+                  "be made, or is not safe; \"pprof_dir\" tells another one",
+                  name);
 }
 
 

@@ -38,6 +38,36 @@ sub running { state($_[0])->{state} eq 'running' }
 sub dir { $_[0]->dir . '/pprof' }
 sub file { PprofTest::slurp(dir($_[0]) . '/trace.out') }
 
+# Whether it is a header and batches, the last of which has all its bytes.
+
+sub whole {
+    my ($file) = @_;
+    my ($at, $batches) = (length $header, 0);
+
+    return 0 if substr($file, 0, $at) ne $header;
+
+    for ( ; $at < length $file; $batches++) {
+        return 0 if ord substr($file, $at++, 1) != 1;
+
+        # generation, thread, time, size
+
+        my $size;
+
+        for (1 .. 4) {
+            pos($file) = $at;
+            return 0 unless $file =~ /\G([\x80-\xff]{0,9}[\x00-\x7f])/g;
+            $at += length $1;
+            $size = 0;
+            $size = $size << 7 | ord($_) & 0x7f for reverse split //, $1;
+        }
+
+        $at += $size;
+    }
+
+    return $batches > 2 && $at == length $file;
+}
+
+
 sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{.,}*[a-z]*' }
 
 
@@ -194,7 +224,8 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     ($status, $json) = ask($nginx, '/stop');
     is($status, 200, 'stop: status');
     is($json->{state}, 'stopped', 'stop');
-    is(substr(file($nginx), 0, 16), $header, 'stop: a trace');
+    ok(whole(file($nginx)), 'stop: a trace');
+    ok(!whole(substr file($nginx), 0, -1), 'stop: which can be told from a part');
     is(status($nginx, '/stop'), 409, 'stop: once');
     is(status($nginx, '/snapshot'), 409, 'no snapshot after it');
 
@@ -439,8 +470,10 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
 
         wait_for { $nginx->worker_pids == 2 } 60;
 
+        # none is there only as long as none has been written
+
         my $file = file($nginx);
-        $broken += $file ne '' && substr($file, 0, 16) ne $header;
+        $broken += $got{200} || $file ne '' ? !whole($file) : 0;
     }
 
     $_->stop(graceful => 0) for @load;
@@ -651,6 +684,36 @@ SKIP: {
     ok(!-l $trace, 'the file is a file');
     is(substr(file($nginx), 0, 16), $header, 'with the trace');
     is_deeply([ leftover($nginx) ], [], 'the other one is gone');
+}
+
+
+# A directory that was there before is not given away.
+
+SKIP: {
+    my $nginx = start_nginx(%config);
+    my ($worker) = $nginx->worker_pids;
+    my $owner = (stat "/proc/$worker")[4];
+    my $warned = qr/the directory "[^"]*" of the flight recorder cannot be made/;
+    my $other = $owner + 1;
+
+    skip 'one user only', 9 if $owner == $>;
+
+    ok($nginx->reload, 'reload with its own');
+    unlike($nginx->error_log, $warned, 'its own: no word');
+
+    chown $other, -1, dir($nginx) or die "chown: $!";
+    ok($nginx->reload, 'reload with that of another user');
+    is((stat dir($nginx))[4], $other, "another user's: it stays that");
+    is(scalar(() = $nginx->error_log =~ /$warned/g), 1, 'and the log says so');
+
+    chown $owner, -1, dir($nginx) or die "chown: $!";
+    chmod 0777, dir($nginx);
+    ok($nginx->reload, 'reload with one that all may write to');
+    is(scalar(() = $nginx->error_log =~ /$warned/g), 2, 'the log says so');
+
+    chmod 0700, dir($nginx);
+    is(status($nginx, '/run?duration=1m'), 200, 'run');
+    is(status($nginx, '/stop'), 200, 'stop');
 }
 
 
