@@ -69,6 +69,11 @@ prt_gotrace_read(prt_gotrace_dump_t *dump, size_t i,
     }
 
     nown = prt_gotrace_own(dump, source, records->loop, first, last - first);
+
+    /* what the loop has written since the dump began took their places */
+
+    dump->result->overwritten += last - first - nown;
+
     n = nown + prt_gotrace_others(dump, source, records->loop + nown, side,
                                   source->claimed - side);
 
