@@ -121,7 +121,8 @@ ngx_http_pprof_window(ngx_http_request_t *r, prt_profile_request_t *req)
         if (trace && ngx_http_pprof_events(r, &req->events) != NGX_OK) {
             return ngx_http_pprof_error(r, NGX_HTTP_BAD_REQUEST,
                                         "invalid value for \"events\" - must "
-                                        "be a positive integer");
+                                        "be a positive integer, %d at most",
+                                        PRT_TRACE_EVENTS_MAX);
         }
 
         if (!trace && ngx_http_pprof_arg(r, "hz", &value) == NGX_OK) {
@@ -316,7 +317,7 @@ ngx_http_pprof_events(ngx_http_request_t *r, uint64_t *events)
 
     n = ngx_atoi(value.data, value.len);
 
-    if (n < 1) {
+    if (n < 1 || n > PRT_TRACE_EVENTS_MAX) {
         return NGX_ERROR;
     }
 

@@ -139,7 +139,8 @@ ngx_http_pprof_recorder_command(ngx_http_request_t *r,
 
     if (ngx_http_pprof_events(r, &events) != NGX_OK) {
         return ngx_http_pprof_recorder_error(r, NGX_HTTP_BAD_REQUEST,
-                   "invalid value for \"events\" - must be a positive integer");
+                   "invalid value for \"events\" - must be a positive integer, "
+                   "%d at most", PRT_TRACE_EVENTS_MAX);
     }
 
     /* who asks for the headers alone does not want anything to happen */

@@ -59,6 +59,7 @@ extern "C" {
 #define PRT_TRACE_MIN          (1024 * 1024)          /* bytes */
 #define PRT_TRACE_DEFAULT      (16 * 1024 * 1024)
 #define PRT_TRACE_MAX          (1024 * 1024 * 1024)
+#define PRT_TRACE_EVENTS_MAX   20000000               /* of a trace */
 
 #define PRT_RECORDER_MAX       1800000000000ull       /* ns */
 

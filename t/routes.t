@@ -140,7 +140,7 @@ __DATA__
 --- response_headers eval
 [($::Error) x 5]
 --- response_body_like eval
-[('^invalid value for "events" - must be a positive integer\n$') x 2, '^profile duration exceeds pprof_max_duration',
+[('^invalid value for "events" - must be a positive integer, 20000000 at most\n$') x 2, '^profile duration exceeds pprof_max_duration',
 '^No worker 77 here; there are: ', '^method not allowed here']
 
 

@@ -55,8 +55,8 @@ prt_gotrace_dump(const prt_region_t *region,
     error[0] = '\0';
     limit = window->events ? window->events : PRT_GOTRACE_EVENTS;
 
-    if (limit > PRT_GOTRACE_EVENTS_MAX) {
-        limit = PRT_GOTRACE_EVENTS_MAX;
+    if (limit > PRT_TRACE_EVENTS_MAX) {
+        limit = PRT_TRACE_EVENTS_MAX;
     }
 
     dump.cancel = cancel;
@@ -475,8 +475,10 @@ prt_gotrace_threads(prt_gotrace_process_t *process,
     for (thread = 1; thread < PRT_RING_THREADS; thread++) {
         tid = atomic_load(&process->ring.head->tids[thread]);
 
+        /* one that is about to write its number is no end of them */
+
         if (tid == 0) {
-            break;
+            continue;
         }
 
         for (i = 0, n = 0; i < records->nothers; i++) {

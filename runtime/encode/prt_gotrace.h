@@ -24,8 +24,7 @@
 
 
 /* go tool trace wants 1.1 KB of memory and 12 us for each */
-#define PRT_GOTRACE_EVENTS      1000000
-#define PRT_GOTRACE_EVENTS_MAX  20000000
+#define PRT_GOTRACE_EVENTS  1000000
 
 
 typedef struct {

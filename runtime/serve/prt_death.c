@@ -118,7 +118,8 @@ prt_death_slot(unsigned number, uint64_t now)
     if (prt_region_state(prt_process.region, number, &owner)
         != PRT_SLOT_ENDED)
     {
-        return now - crash->time < PRT_DEATH_WAIT;
+        /* which may be later than our now */
+        return crash->time + PRT_DEATH_WAIT > now;
     }
 
     noted = PRT_CRASH_NOTED;

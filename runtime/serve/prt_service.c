@@ -65,7 +65,7 @@ prt_start(prt_region_t *region, const prt_options_t *options,
     char error[PRT_ERROR_LEN])
 {
     int                      slot;
-    void                    *memory;
+    void                    *memory, *buffer;
     size_t                   size, ring;
     unsigned                 i, n;
     const prt_table_spec_t  *specs;
@@ -143,8 +143,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
 
     /* never unmapped: a late signal may still write there */
 
-    prt_trace_set(prt_region_ring(region, prt_process.slot, &ring), ring,
-                  prt_service_ask);
+    buffer = prt_region_ring(region, prt_process.slot, &ring);
+    prt_trace_set(buffer, ring, prt_service_ask);
 
     prt_objects_own(options->own);
 

@@ -30,6 +30,8 @@ static unsigned prt_crash_walk(void *context, uint64_t *frames);
 static int prt_crash_async(int signo, const siginfo_t *info);
 
 
+/* not SIGTRAP and SIGSYS: who uses breakpoints or filters calls goes on */
+
 static const int         prt_crash_signals[] = {
     SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT
 };
@@ -182,10 +184,15 @@ prt_crash_handler(int signo, siginfo_t *info, void *context)
     /*
      * An instruction that failed does so again when we return, with the former
      * disposition and the registers as they were.  What was sent does not come
-     * again by itself: blocked until we return, it comes then.
+     * again by itself: blocked until we return, it comes then, and tells who
+     * sent it.
      */
 
-    if (prt_crash_async(signo, info)) {
+    if (prt_crash_async(signo, info)
+        && syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), signo,
+                   info)
+           != 0)
+    {
         (void) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signo);
     }
 

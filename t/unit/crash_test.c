@@ -341,6 +341,31 @@ handle(void)
 }
 
 
+/* Of one that was sent it is known by whom, and how. */
+
+static void
+sent_handler(int signo, siginfo_t *info, void *context)
+{
+    (void) signo;
+    (void) context;
+
+    _exit(info->si_code == SI_USER && info->si_pid == getpid() ? HANDLED : 105);
+}
+
+
+static void
+handle_sent(void)
+{
+    struct sigaction  action;
+
+    memset(&action, 0, sizeof(struct sigaction));
+    action.sa_sigaction = sent_handler;
+    action.sa_flags = SA_SIGINFO;
+
+    (void) sigaction(SIGBUS, &action, NULL);
+}
+
+
 static void
 ignore(void)
 {
@@ -421,6 +446,11 @@ test_others(void **state)
     (void) state;
 
     pid = run(crash_null, handle);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), HANDLED);
+
+    pid = run(crash_sent, handle_sent);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), HANDLED);
