@@ -187,9 +187,11 @@ prt_trace_sample(const uint64_t *frames, unsigned n, uint64_t weight)
         return;
     }
 
+    /* their stacks stay for good, and are not to take the room of the heap's */
+
     prt_trace_put(PRT_TRACE_SAMPLE, prt_ticks(), weight,
-                  prt_intern_put(&prt_slot.stacks, frames,
-                                 (uint32_t) (n * sizeof(uint64_t))));
+                  prt_intern_spare(&prt_slot.stacks, frames,
+                                   (uint32_t) (n * sizeof(uint64_t))));
 }
 
 

@@ -18,7 +18,10 @@
 #define PRT_INTERN_PROBES  64
 
 
-static uint32_t prt_intern_room(prt_intern_t *table, uint32_t words);
+static inline uint32_t prt_intern_record(prt_intern_t *table,
+    const void *data, uint32_t len, uint32_t limit);
+static uint32_t prt_intern_room(prt_intern_t *table, uint32_t words,
+    uint32_t limit);
 static int prt_intern_equal(const prt_intern_t *table, uint32_t id,
     uint64_t head, const void *data, uint32_t len);
 
@@ -53,6 +56,21 @@ prt_intern_attach(prt_intern_t *table, void *memory, size_t size,
 uint32_t
 prt_intern_put(prt_intern_t *table, const void *data, uint32_t len)
 {
+    return prt_intern_record(table, data, len, table->words);
+}
+
+
+uint32_t
+prt_intern_spare(prt_intern_t *table, const void *data, uint32_t len)
+{
+    return prt_intern_record(table, data, len, table->words / 2);
+}
+
+
+static inline uint32_t
+prt_intern_record(prt_intern_t *table, const void *data, uint32_t len,
+    uint32_t limit)
+{
     uint32_t  words, id, mine, i, n;
     uint64_t  hash, head, entry, expected;
 
@@ -72,7 +90,7 @@ prt_intern_put(prt_intern_t *table, const void *data, uint32_t len)
         if (entry == 0) {
 
             if (mine == 0) {
-                mine = prt_intern_room(table, words);
+                mine = prt_intern_room(table, words, limit);
                 if (mine == 0) {
                     break;
                 }
@@ -113,7 +131,7 @@ prt_intern_put(prt_intern_t *table, const void *data, uint32_t len)
 
 
 static uint32_t
-prt_intern_room(prt_intern_t *table, uint32_t words)
+prt_intern_room(prt_intern_t *table, uint32_t words, uint32_t limit)
 {
     uint32_t  used, start;
 
@@ -122,7 +140,7 @@ prt_intern_room(prt_intern_t *table, uint32_t words)
     do {
         start = used ? used : 1;
 
-        if (words > table->words || start > table->words - words) {
+        if (words > limit || start > limit - words) {
             return 0;
         }
 

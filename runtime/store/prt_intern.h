@@ -55,6 +55,9 @@ void prt_intern_attach(prt_intern_t *table, void *memory, size_t size,
  */
 uint32_t prt_intern_put(prt_intern_t *table, const void *data, uint32_t len);
 
+/* As prt_intern_put(), but makes none when half of the table is full. */
+uint32_t prt_intern_spare(prt_intern_t *table, const void *data, uint32_t len);
+
 /*
  * The record of this number, NULL if there is none.  Its bytes are valid as
  * long as the table is.  Signal-safe.

@@ -227,6 +227,44 @@ test_intern_full(void **state)
 }
 
 
+/* Whoever can do without leaves half of it to the others. */
+
+static void
+test_intern_spare(void **state)
+{
+    uint32_t      id, n, spare;
+    uint64_t      key[4] = { 0 };
+    prt_intern_t  t;
+
+    (void) state;
+
+    prt_intern_attach(&t, map(8192), 8192, 32);
+
+    id = prt_intern_put(&t, key, 32);
+
+    for (spare = 0; spare < 100000; spare++) {
+        key[0] = spare + 1;
+
+        if (prt_intern_spare(&t, key, 32) == 0) {
+            break;
+        }
+    }
+
+    key[0] = 0;
+    assert_int_equal(prt_intern_spare(&t, key, 32), id);
+
+    for (n = 0; n < 100000; n++) {
+        key[0] = spare + 1 + n;
+
+        if (prt_intern_put(&t, key, 32) == 0) {
+            break;
+        }
+    }
+
+    assert_in_range(spare, n - 2, n + 2);
+}
+
+
 static void
 test_labels(void **state)
 {
@@ -650,6 +688,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_intern),
         cmocka_unit_test(test_intern_full),
+        cmocka_unit_test(test_intern_spare),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_full),
