@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -937,7 +938,11 @@ turns(unsigned n, unsigned states[4], uint32_t labels, uint64_t root)
 static void
 test_overwritten(void **arg)
 {
+    void                 *memory;
+    size_t                size;
     unsigned              i;
+    uint64_t              first;
+    prt_ring_t            ring;
     prt_gotrace_window_t  window;
     prt_gotrace_result_t  result;
 
@@ -966,6 +971,33 @@ test_overwritten(void **arg)
     prt_trace_log(0, "key", 3, "text", 4);
     assert_null(dump(&window, &result));
     assert_int_equal(result.overwritten, 0);
+
+    /* a loop that is a lap ahead when its records are read, since the dump began */
+
+    window.from = prt_now();
+
+    for (i = 0; i < 10; i++) {
+        prt_trace_woken(prt_trace_now());
+        prt_trace_wait(prt_trace_now());
+    }
+
+    assert_null(dump(&window, &result));
+    assert_int_equal(result.overwritten, 0);
+
+    memory = prt_region_ring(prt_process.region, prt_process.slot, &size);
+    assert_non_null(memory);
+    prt_ring_attach(&ring, memory, size);
+
+    first = atomic_load(&ring.head->written) - 20;
+
+    for (i = 0; i < 4; i++) {
+        atomic_fetch_add(&ring.own[first + i].stamp, 1 << 8);
+    }
+
+    assert_null(dump(&window, &result));
+    assert_int_equal(result.overwritten, 4);
+
+    (void) munmap(memory, size);
 
     record(0);
     prt_stop();
@@ -1195,10 +1227,10 @@ main(void)
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_writers),
-        cmocka_unit_test(test_overwritten),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_hosted),
-        cmocka_unit_test(test_killed)
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_overwritten)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
