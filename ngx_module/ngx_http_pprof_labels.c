@@ -377,7 +377,7 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
     if (ev->handler == ngx_http_pprof_hot.client
         || ev->handler == ngx_http_pprof_hot.upstream)
     {
-        return ev->handler ? c->data : NULL;
+        return c->data;
     }
 
     /* the data of other events is whatever they want */

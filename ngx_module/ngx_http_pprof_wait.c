@@ -278,19 +278,14 @@ ngx_http_pprof_wait_unqueue(ngx_http_pprof_wait_t *w)
 }
 
 
+/* It is the one that the event works on. */
+
 void
 ngx_http_pprof_wait_ended(ngx_http_request_t *r)
 {
-    ngx_http_request_t     *last;
     ngx_http_pprof_wait_t  *w;
 
-    last = ngx_http_pprof_hot.request;
-
-    /* subrequests go with their main request */
-
-    if (last == r || (last && last->main == r)) {
-        ngx_http_pprof_hot.request = NULL;
-    }
+    ngx_http_pprof_hot.request = NULL;
 
     if (!ngx_http_pprof_wait_on) {
         return;
@@ -302,9 +297,6 @@ ngx_http_pprof_wait_ended(ngx_http_request_t *r)
         ngx_http_pprof_wait_stop(w);
         ngx_http_pprof_wait_book(w);
         ngx_http_pprof_wait_unqueue(w);
-
-    } else if (last != r) {
-        ngx_http_pprof_wait_header(r);
     }
 }
 

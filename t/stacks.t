@@ -140,6 +140,13 @@ SKIP: {
     is_deeply([ grep { $_->{filename} =~ m{^/} && !$_->{build_id} }
                 $p->mappings ], [], 'mappings have build IDs');
 
+    # system calls that are made without libc have its names
+
+    for my $call (qw( writev recv epoll_wait )) {
+        ok((grep { ($_->{frames}[0] // '') eq $call } @{ $p->samples }),
+           "$call() is seen");
+    }
+
     # the profiler itself is in nobody's profile
 
     is_deeply([ grep { /libpprofrt/ } map { $_->{filename} } $p->mappings ],

@@ -51,11 +51,6 @@ const prt_source_t  prt_block_source = {
 };
 
 
-/* of the linker: where the hooks are */
-extern const char  __start_prt_block_hooks[];
-extern const char  __stop_prt_block_hooks[];
-
-
 prt_block_limits_t  prt_block_limits = {
     INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX
 };
@@ -454,8 +449,10 @@ prt_block_trim(const uint64_t *frames, unsigned n)
 static int
 prt_block_is_hook(uint64_t frame)
 {
-    return frame > (uintptr_t) __start_prt_block_hooks
-           && frame <= (uintptr_t) __stop_prt_block_hooks;
+    return (frame > (uintptr_t) __start_prt_block_hooks
+            && frame <= (uintptr_t) __stop_prt_block_hooks)
+           || (frame > (uintptr_t) __start_prt_block_main
+               && frame <= (uintptr_t) __stop_prt_block_main);
 }
 
 

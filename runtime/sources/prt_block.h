@@ -74,6 +74,7 @@ typedef struct {
     uint64_t   seen;                       /* ticks, of the last look; 0: never */
     uint64_t   switches;                   /* voluntary ones at that look ... */
     uint64_t   random;
+    void      *const *call;                /* the last timed one of the main program */
     uint32_t   waits;                      /* ... and waits of event loops since */
     uint16_t   paused;
     uint16_t   own;                        /* the profiler's */
@@ -111,6 +112,13 @@ extern const unsigned    prt_block_nsocket_hooks;
  * Returns -1 without memory.
  */
 int prt_block_install_main(void);
+
+/*
+ * The function of libc that the calling thread would be in, if there were no
+ * such hooks and it was at this program counter; 0: it is in none of them.
+ * Signal-safe.
+ */
+uintptr_t prt_block_main_original(uint64_t pc);
 
 /* a lock, and what tries it */
 
@@ -186,7 +194,14 @@ prt_block_resume(void)
  * stay behind when a signal handler jumps out of a call.
  */
 
-#define PRT_BLOCK_HOOK  __attribute__((section("prt_block_hooks")))
+#define PRT_BLOCK_HOOK       __attribute__((section("prt_block_hooks")))
+#define PRT_BLOCK_MAIN_HOOK  __attribute__((section("prt_block_main")))
+
+/* of the linker: where they are */
+extern const char  __start_prt_block_hooks[];
+extern const char  __stop_prt_block_hooks[];
+extern const char  __start_prt_block_main[];
+extern const char  __stop_prt_block_main[];
 
 /*
  * A call of "function" ended that began at "start" (ticks): one that took

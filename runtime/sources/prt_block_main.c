@@ -24,7 +24,6 @@
 
 
 static int prt_block_main_libc(void *function);
-
 static uintptr_t prt_block_main_timed(uintptr_t a, uintptr_t b, uintptr_t c,
     uintptr_t d, long number, void *const *function)
     __attribute__((noinline));
@@ -49,12 +48,14 @@ prt_block_main_is_error(long rc)
  * to be saved.
  */
 
-static PRT_BLOCK_HOOK uintptr_t
+static PRT_BLOCK_MAIN_HOOK uintptr_t
 prt_block_main_timed(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
     long number, void *const *function)
 {
     long      rc;
     uint64_t  start;
+
+    prt_block_local.call = function;
 
     start = prt_arch_ticks();
 
@@ -76,7 +77,7 @@ prt_block_main_timed(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
 
 /* The switches have to be looked at before the call, or the clock is no counter. */
 
-static PRT_BLOCK_HOOK uintptr_t
+static PRT_BLOCK_MAIN_HOOK uintptr_t
 prt_block_main_slow(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
     long number, void *const *function)
 {
@@ -89,7 +90,7 @@ prt_block_main_slow(uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
 }
 
 
-static PRT_BLOCK_HOOK uintptr_t
+static PRT_BLOCK_MAIN_HOOK uintptr_t
 prt_block_main_rare(long rc, uint64_t start, void *const *function)
 {
     if (prt_block_long(prt_ticks() - start)) {
@@ -101,7 +102,7 @@ prt_block_main_rare(long rc, uint64_t start, void *const *function)
 }
 
 
-static PRT_BLOCK_HOOK uintptr_t
+static PRT_BLOCK_MAIN_HOOK uintptr_t
 prt_block_main_failed(long rc)
 {
     errno = (int) -rc;
@@ -144,7 +145,7 @@ prt_block_main_failed(long rc)
                                                                               \
     static void  *prt_block_main_##name;                                      \
                                                                               \
-    static PRT_BLOCK_HOOK uintptr_t                                           \
+    static PRT_BLOCK_MAIN_HOOK uintptr_t                                      \
     prt_block_main_hook_##name(uintptr_t a, uintptr_t b, uintptr_t c,         \
         uintptr_t d)                                                          \
     {                                                                         \
@@ -167,7 +168,7 @@ PRT_BLOCK_MAIN_SOCKETS(PRT_BLOCK_MAIN_SOCKET)
                                                                               \
     static void  *prt_block_main_##name;                                      \
                                                                               \
-    static PRT_BLOCK_HOOK uintptr_t                                           \
+    static PRT_BLOCK_MAIN_HOOK uintptr_t                                      \
     prt_block_main_hook_##name(uintptr_t a, uintptr_t b, uintptr_t c,         \
         uintptr_t d)                                                          \
     {                                                                         \
@@ -232,4 +233,52 @@ prt_block_main_libc(void *function)
     return dladdr(function, &info) != 0
            && dladdr((void *) gnu_get_libc_version, &libc) != 0
            && info.dli_fbase == libc.dli_fbase;
+}
+
+
+/*
+ * What lies in the section has nothing between its parts: the one that begins
+ * last before the program counter is the one that it is in.
+ */
+
+uintptr_t
+prt_block_main_original(uint64_t pc)
+{
+    unsigned           i;
+    uintptr_t          start, last;
+    void       *const *call;
+
+    static void *const  shared[] = {
+        (void *) prt_block_main_timed, (void *) prt_block_main_slow,
+        (void *) prt_block_main_rare, (void *) prt_block_main_failed
+    };
+
+    if (pc < (uintptr_t) __start_prt_block_main
+        || pc >= (uintptr_t) __stop_prt_block_main)
+    {
+        return 0;
+    }
+
+    last = 0;
+    call = NULL;
+
+    for (i = 0; i < PRT_BLOCK_MAIN_HOOKS; i++) {
+        start = (uintptr_t) prt_block_main_hooks[i].replacement;
+
+        if (start <= pc && start > last) {
+            last = start;
+            call = (void *const *) prt_block_main_hooks[i].original;
+        }
+    }
+
+    for (i = 0; i < sizeof(shared) / sizeof(void *); i++) {
+        start = (uintptr_t) shared[i];
+
+        if (start <= pc && start > last) {
+            last = start;
+            call = prt_block_local.call;
+        }
+    }
+
+    return call ? (uintptr_t) *call : 0;
 }

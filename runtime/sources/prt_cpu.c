@@ -14,6 +14,7 @@
 #include "platform/prt_clock.h"
 #include "platform/prt_object.h"
 #include "platform/prt_unwind.h"
+#include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
 #include "sources/prt_peek.h"
 #include "sources/prt_record.h"
@@ -228,6 +229,7 @@ prt_cpu_handler(int signo, siginfo_t *info, void *context)
     int                   err;
     unsigned              n;
     uint64_t              frames[PRT_STACK_MAX + 1], values[2];
+    uintptr_t             original;
     prt_regs_t            regs;
     prt_thread_t         *thread;
     prt_cpu_observer_pt   observer;
@@ -263,18 +265,26 @@ prt_cpu_handler(int signo, siginfo_t *info, void *context)
 
         n = prt_record_stack(&regs, &thread->bounds, frames, prt_unwind);
 
+        observer = atomic_load_explicit(&prt_cpu_observer,
+                                        memory_order_relaxed);
+        if (observer) {
+            observer(context, frames, n);
+        }
+
+        /* in a system call that we make: who reads knows it by libc's name */
+
+        original = n ? prt_block_main_original(frames[0]) : 0;
+
+        if (original) {
+            frames[0] = original + 1;
+        }
+
         prt_record(prt_cpu_table, frames, n, prt_labels, values);
         prt_trace_sample(frames, n, values[0]);
 
         prt_slot_count(&prt_slot, PRT_COUNT_SIGNALS, 1);
         prt_slot_count(&prt_slot, PRT_COUNT_SAMPLES, values[0]);
         prt_slot_count(&prt_slot, PRT_COUNT_CPU, values[1]);
-
-        observer = atomic_load_explicit(&prt_cpu_observer,
-                                        memory_order_relaxed);
-        if (observer) {
-            observer(context, frames, n);
-        }
     }
 
 done:
