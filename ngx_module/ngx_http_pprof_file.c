@@ -375,7 +375,8 @@ ngx_http_pprof_file_failed(ngx_http_request_t *r, ngx_err_t err)
     if (err == NGX_ENOENT || err == NGX_ENOTDIR) {
         return ngx_http_pprof_recorder_error(r, NGX_HTTP_NOT_FOUND,
                    "no such trace has been written: run the recorder, and "
-                   "stop it or ask for a snapshot");
+                   "stop it or ask for a snapshot; those of crashes and "
+                   "stalls are written while it runs");
     }
 
     *ngx_strerror(err, text, sizeof(text) - 1) = '\0';

@@ -476,8 +476,22 @@ ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
         "<pre>go tool pprof -http=: '%V/profile?seconds=30'</pre>\n"
         "<p>The hottest functions of worker 0, in the terminal:</p>\n"
         "<pre>go tool pprof -top '%V/profile?seconds=5&amp;worker=0'</pre>\n"
-        "<p>Kept for later:</p>\n",
-        &url, &url);
+        "<p>What requests wait for, by location; and each of them at this "
+        "moment:</p>\n"
+        "<pre>go tool pprof -top -tagroot location '%V/wait?seconds=10'\n",
+        &url, &url, &url);
+
+    if (plcf->digests) {
+        ngx_http_pprof_print(page,
+            "curl -H 'Authorization: Bearer TOKEN' "
+            "'%V/goroutine?debug=2'</pre>\n", &plain);
+
+    } else {
+        ngx_http_pprof_print(page, "curl '%V/goroutine?debug=2'</pre>\n",
+                             &plain);
+    }
+
+    ngx_http_pprof_print(page, "<p>Kept for later:</p>\n");
 
     if (plcf->digests) {
         ngx_http_pprof_print(page,

@@ -88,7 +88,8 @@ prt_comments(prt_merge_t *merge, unsigned profile,
         prt_comment_stalls(merge, start, end);
 
     } else if (prt_profiles[profile].source == &prt_wait_source) {
-        prt_comment(merge, "waits: all that have ended are counted");
+        prt_comment(merge, "waits: all that have ended are counted; "
+                    "\"goroutine\" has those under way");
 
     } else if (prt_profiles[profile].source == &prt_custom_source) {
         prt_comment_custom(merge, start, end);
