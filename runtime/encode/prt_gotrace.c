@@ -26,7 +26,7 @@ static uint64_t prt_gotrace_count(const prt_gotrace_dump_t *dump,
     uint64_t from);
 static void prt_gotrace_losses(prt_gotrace_dump_t *dump, uint64_t from);
 static uint64_t prt_gotrace_lost(const prt_ring_record_t *records,
-    uint64_t size, uint64_t count, uint64_t from);
+    uint64_t size, uint64_t count, uint64_t from, uint64_t begun);
 static int prt_gotrace_try(prt_gotrace_dump_t *dump, prt_symbols_t *symbols);
 static int prt_gotrace_source(prt_gotrace_dump_t *dump, size_t i);
 static int prt_gotrace_tasks(prt_gotrace_process_t *process,
@@ -206,6 +206,8 @@ prt_gotrace_map(const prt_region_t *region, unsigned slot,
                                            memory_order_acquire);
     source->claimed = atomic_load_explicit(&source->ring.head->claimed,
                                            memory_order_acquire);
+    source->from_written = atomic_load(&source->ring.head->from_written);
+    source->from_claimed = atomic_load(&source->ring.head->from_claimed);
 
     return 0;
 }
@@ -286,10 +288,12 @@ prt_gotrace_losses(prt_gotrace_dump_t *dump, uint64_t from)
 
         result->overwritten += prt_gotrace_lost(source->ring.own,
                                                 source->ring.nown,
-                                                source->written, from)
+                                                source->written, from,
+                                                source->from_written)
                                + prt_gotrace_lost(source->ring.others,
                                                   source->ring.nothers,
-                                                  source->claimed, from);
+                                                  source->claimed, from,
+                                                  source->from_claimed);
     }
 
     dump->notice[0] = '\0';
@@ -305,11 +309,14 @@ prt_gotrace_losses(prt_gotrace_dump_t *dump, uint64_t from)
 }
 
 
-/* If the window begins before what is left of a ring: all that is not left. */
+/*
+ * If the window begins before what is left of a ring: all that is not left of
+ * what was written since recording began.
+ */
 
 static uint64_t
 prt_gotrace_lost(const prt_ring_record_t *records, uint64_t size,
-    uint64_t count, uint64_t from)
+    uint64_t count, uint64_t from, uint64_t begun)
 {
     uint64_t  oldest;
 
@@ -319,7 +326,11 @@ prt_gotrace_lost(const prt_ring_record_t *records, uint64_t size,
 
     oldest = count - size;
 
-    return prt_ring_find(records, size, count, from) == oldest ? oldest : 0;
+    if (prt_ring_find(records, size, count, from) != oldest) {
+        return 0;
+    }
+
+    return oldest > begun ? oldest - begun : 0;
 }
 
 

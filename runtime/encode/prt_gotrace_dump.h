@@ -30,6 +30,8 @@ typedef struct {
 
     uint64_t             written;          /* when the dump began */
     uint64_t             claimed;
+    uint64_t             from_written;     /* both when recording began */
+    uint64_t             from_claimed;
 } prt_gotrace_source_t;
 
 

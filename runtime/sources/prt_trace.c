@@ -92,12 +92,27 @@ prt_trace_start(unsigned table, char error[PRT_ERROR_LEN])
 }
 
 
+static inline int
+prt_trace_on(void)
+{
+    return __builtin_expect(__atomic_load_n(&prt_tracing, __ATOMIC_RELAXED),
+                            0);
+}
+
+
 static void
 prt_trace_sync(unsigned rate)
 {
     int  on;
 
     on = rate != 0 && prt_trace_ring.head != NULL;
+
+    if (on && !prt_trace_on()) {
+        atomic_store(&prt_trace_ring.head->from_written,
+                     atomic_load(&prt_trace_ring.head->written));
+        atomic_store(&prt_trace_ring.head->from_claimed,
+                     atomic_load(&prt_trace_ring.head->claimed));
+    }
 
     if (on) {
         prt_trace_put(PRT_TRACE_MEMORY, prt_ticks(),
@@ -122,14 +137,6 @@ prt_trace_forked(void)
 {
     prt_trace_stop();
     prt_trace_ring.head = NULL;
-}
-
-
-static inline int
-prt_trace_on(void)
-{
-    return __builtin_expect(__atomic_load_n(&prt_tracing, __ATOMIC_RELAXED),
-                            0);
 }
 
 

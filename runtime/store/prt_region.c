@@ -136,7 +136,9 @@ prt_region_renew(prt_region_t *region, unsigned workers)
         atomic_store(&region->head->nslots, n);
     }
 
-    atomic_fetch_add(&region->head->cycle, 1);
+    /* for the workers forked from now on, however late they start */
+
+    region->cycle = atomic_fetch_add(&region->head->cycle, 1) + 1;
 }
 
 
@@ -233,7 +235,7 @@ prt_region_claim(prt_region_t *region, size_t size, size_t ring, int worker,
     }
 
     atomic_store(&entry->worker, worker);
-    atomic_store(&entry->cycle, atomic_load(&region->head->cycle));
+    atomic_store(&entry->cycle, region->cycle);
     atomic_store(&entry->synced, 0);
     atomic_store(&entry->waiting, 0);
 

@@ -139,6 +139,7 @@ struct prt_region_s {
     prt_region_head_t   *head;
     int                  fd;
     unsigned             limit;            /* slots that the file has room for */
+    uint32_t             cycle;            /* the generation that is forked here */
 
     /* this process's own mappings */
     struct {

@@ -59,6 +59,8 @@ typedef struct {
     uint64_t             pad[7];
     _Atomic uint64_t     claimed;          /* by all other writers */
     uint64_t             pad2[7];
+    _Atomic uint64_t     from_written;     /* both when it was last switched on */
+    _Atomic uint64_t     from_claimed;
     _Atomic uint32_t     threads;          /* that have written ... */
     _Atomic uint32_t     tids[PRT_RING_THREADS];   /* ... and their numbers */
     _Atomic uint32_t     nstates;          /* 0 is none of them */
