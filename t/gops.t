@@ -171,6 +171,7 @@ sub commands {
                   "$how: memstats: Go's keys");
         cmp_ok(memstat($out, 'heap-alloc'), '>', 100_000, "$how: memstats: in use");
         cmp_ok(memstat($out, 'resident'), '>', 1_000_000, "$how: memstats: resident");
+        cmp_ok(memstat($out, 'arenas'), '>=', 1, "$how: memstats: arenas");
 
         ($code, $out) = gops($nginx, [ 'version', $target ]);
         is($code, 0, "$how: version");
@@ -816,7 +817,7 @@ sub right_both {
         }
 
         like(($run->([ 'stack', $target ], %env))[1], qr/^goroutine \d+ \[/m, "$name: stack");
-        like(($run->([ 'memstats', $target ], %env))[1], qr/\Aalloc: .*^resident: /ms,
+        like(($run->([ 'memstats', $target ], %env))[1], qr/\Aalloc: .*^arenas: /ms,
              "$name: memstats");
         like(($run->([ 'version', $target ], %env))[1], qr/\Anginx\//, "$name: version");
         like(($run->([ 'stats', $target ], %env))[1], qr/\Agoroutines: /, "$name: stats");

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "serve/prt_allocator.h"
 #include "serve/prt_gops.h"
-#include "serve/prt_trim.h"
 
 
 /* as long as clients tell their users */
@@ -99,9 +99,8 @@ prt_gops_start_stack(prt_gops_connection_t *c)
 static void
 prt_gops_start_gc(prt_gops_connection_t *c)
 {
-    prt_trim();
-
-    prt_buffer_printf(&c->text, "ok");
+    prt_buffer_printf(&c->text, prt_allocator_trim() == 0 ? "ok"
+                      : "malloc() is locked: nothing was given back.\n");
 }
 
 

@@ -9,9 +9,13 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,10 +26,16 @@
 
 #define THREADS  8
 #define ROUNDS   40
+#define BLOCK    100000                    /* bytes: none that is mapped by itself */
 
 
 static char  dir[] = "/tmp/pprof-gops-test-XXXXXX";
 static char  ports[sizeof(dir) + 16];
+
+static char *volatile  block;              /* or the compiler needs no malloc() */
+static char        *closed;                /* pages of the heap's end */
+static size_t       nclosed;
+static atomic_int   locked;                /* 1: within malloc(), 2: go on */
 
 
 static void
@@ -405,6 +415,145 @@ directories(void **state)
 }
 
 
+/*
+ * The pages behind the last block are closed, and malloc() writes there while
+ * it has its lock: this is where it hangs, until the others have asked.
+ */
+
+static void
+hang(int sig)
+{
+    (void) sig;
+
+    atomic_store(&locked, 1);
+
+    while (atomic_load(&locked) != 2) { /* void */ }
+
+    (void) mprotect(closed, nclosed, PROT_READ|PROT_WRITE);
+}
+
+
+static void *
+ask_locked(void *data)
+{
+    char             *texts;
+    unsigned          port;
+    struct timespec   begin, end;
+
+    port = *(unsigned *) data;
+    texts = malloc(5 * 4096);
+
+    if (texts == NULL) {
+        return NULL;
+    }
+
+    memset(texts, 0, 5 * 4096);
+
+    while (atomic_load(&locked) != 1) { /* void */ }
+
+    (void) ask(port, "\x02", 1, texts);
+    (void) ask(port, "\x01", 1, texts + 4096);
+
+    /* nobody waits for it once more */
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &begin);
+    (void) ask(port, "\x03", 1, texts + 2 * 4096);
+    (void) clock_gettime(CLOCK_MONOTONIC, &end);
+
+    (void) snprintf(texts + 3 * 4096, 4096, "%ld",
+                    (end.tv_sec - begin.tv_sec) * 1000
+                    + (end.tv_nsec - begin.tv_nsec) / 1000000);
+
+    (void) ask(port, "\x07", 1, texts + 4 * 4096);
+
+    atomic_store(&locked, 2);
+
+    return texts;
+}
+
+
+static void
+hangs_in_malloc(void **state)
+{
+    int                i;
+    char              *first, *texts, text[4096];
+    void              *result;
+    unsigned           port;
+    pthread_t          thread;
+    struct sigaction   sa, old;
+
+    (void) state;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip();                                /* another malloc() */
+#endif
+
+    start(ports);
+    port = wait_port(ports);
+
+    assert_int_equal(pthread_create(&thread, NULL, ask_locked, &port), 0);
+
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_handler = hang;
+    assert_int_equal(sigaction(SIGSEGV, &sa, &old), 0);
+
+    (void) mallopt(M_TOP_PAD, 1 << 20);
+    (void) malloc_trim(0);
+
+    /* until the heap's end is behind it: holes are filled first */
+
+    do {
+        first = malloc(BLOCK);
+        assert_non_null(first);
+
+    } while ((char *) sbrk(0) - first < 4 * BLOCK
+             || (char *) sbrk(0) - first > (2 << 20));
+
+    closed = (char *) (((uintptr_t) first + BLOCK + 8191) & ~(uintptr_t) 4095);
+    nclosed = (size_t) ((char *) sbrk(0) - closed) & ~(size_t) 4095;
+
+    assert_int_equal(mprotect(closed, nclosed, PROT_NONE), 0);
+
+    for (i = 0; i < 64 && !atomic_load(&locked); i++) {
+        block = malloc(BLOCK);
+    }
+
+    assert_int_equal(atomic_exchange(&locked, 2), 2);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal(sigaction(SIGSEGV, &old, NULL), 0);
+
+    texts = result;
+    assert_non_null(texts);
+    assert_string_equal(texts, "malloc() is locked: nothing was given back.\n");
+    assert_int_equal(strncmp(texts + 4096, "goroutine 1 [", 13), 0);
+    assert_int_equal(strncmp(texts + 2 * 4096, "alloc: 0 bytes\n", 15), 0);
+    assert_non_null(strstr(texts + 2 * 4096, "\nmalloc() is locked: "));
+    assert_null(strstr(texts + 2 * 4096, "\nresident: 0 bytes"));
+    assert_true(atoi(texts + 3 * 4096) < 1000);
+    assert_int_equal(strncmp(texts + 4 * 4096, "goroutines: ", 12), 0);
+
+    /* and when it goes on, all is as before */
+
+    for (i = 0; i < BOUND; i++) {
+        assert_true(ask(port, "\x02", 1, text) > 0);
+
+        if (strcmp(text, "ok") == 0) {
+            break;
+        }
+
+        (void) usleep(1000);
+    }
+
+    assert_string_equal(text, "ok");
+    assert_true(ask(port, "\x03", 1, text) > 0);
+    assert_null(strstr(text, "malloc() is locked"));
+
+    free(texts);
+
+    prt_stop();
+}
+
+
 static int
 setup(void **state)
 {
@@ -441,7 +590,8 @@ main(void)
         cmocka_unit_test(storm),
         cmocka_unit_test(ends),
         cmocka_unit_test(child),
-        cmocka_unit_test(directories)
+        cmocka_unit_test(directories),
+        cmocka_unit_test(hangs_in_malloc)
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
