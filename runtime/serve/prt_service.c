@@ -452,12 +452,6 @@ prt_service_main(void *data)
         again = prt_death_watch(prt_now());
         deadline = again < deadline ? again : deadline;
 
-        again = prt_gops_watch(prt_now());
-
-        if (again < deadline) {
-            deadline = again;
-        }
-
         /* objects that load later have to be found */
 
         if (!prt_service_busy && prt_now() >= tick) {

@@ -9,13 +9,17 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -367,14 +371,25 @@ child(void **state)
 }
 
 
+static void
+wait_notice(const char *text)
+{
+    prt_job_t  *job;
+
+    job = wait_job();
+    assert_non_null(prt_job_notice(job));
+    assert_non_null(strstr(prt_job_notice(job), text));
+    prt_job_free(job);
+}
+
+
 /* The usual directory; none at all; and one that is none. */
 
 static void
 directories(void **state)
 {
-    char        where[sizeof(dir) + 32], path[sizeof(dir) + 64];
-    FILE       *file;
-    prt_job_t  *job;
+    char   where[sizeof(dir) + 32], path[sizeof(dir) + 64];
+    FILE  *file;
 
     (void) state;
 
@@ -406,10 +421,200 @@ directories(void **state)
 
     start(path);
 
-    job = wait_job();
-    assert_non_null(prt_job_notice(job));
-    assert_non_null(strstr(prt_job_notice(job), "no port file of the gops agent"));
-    prt_job_free(job);
+    wait_notice("no port file of the gops agent");
+
+    prt_stop();
+}
+
+
+/* A directory that was removed, or renamed, is filled when there is one again. */
+
+static void
+comes_back(void **state)
+{
+    char      command[256], where[sizeof(dir) + 16], moved[sizeof(dir) + 16];
+    unsigned  port;
+
+    (void) state;
+
+    (void) snprintf(where, sizeof(where), "%s/gone", dir);
+    (void) snprintf(moved, sizeof(moved), "%s/moved", dir);
+    assert_int_equal(mkdir(where, 0755), 0);
+
+    start(where);
+    port = wait_port(where);
+
+    (void) snprintf(command, sizeof(command), "rm -r %s", where);
+    assert_int_equal(system(command), 0);
+
+    wait_notice("no port file of the gops agent");
+
+    assert_int_equal(mkdir(where, 0755), 0);
+    assert_int_equal(wait_port(where), port);
+
+    assert_int_equal(rename(where, moved), 0);
+    assert_int_equal(mkdir(where, 0755), 0);
+    assert_int_equal(wait_port(where), port);
+    assert_int_equal(port_in(moved), 0);
+
+    prt_stop();
+
+    assert_int_equal(port_in(where), 0);
+}
+
+
+/* With the same number, from another container that shares the directory. */
+
+static void
+anothers(void **state)
+{
+    int   fd, i;
+    char  path[sizeof(dir) + 32];
+
+    (void) state;
+
+    (void) snprintf(path, sizeof(path), "%s/%d", ports, (int) getpid());
+
+    fd = open(path, O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC, 0644);
+    assert_int_not_equal(fd, -1);
+    assert_int_equal(flock(fd, LOCK_EX|LOCK_NB), 0);
+    assert_int_equal(write(fd, "1\n", 2), 2);
+
+    start(ports);
+    wait_notice("File exists");
+    assert_int_equal(port_in(ports), 1);
+    prt_stop();
+    assert_int_equal(port_in(ports), 1);
+
+    /* it ends while ours is there */
+
+    start(ports);
+    wait_notice("File exists");
+    (void) close(fd);
+
+    for (i = 0; i < BOUND && port_in(ports) <= 1; i++) {
+        (void) usleep(1000);
+    }
+
+    assert_true(port_in(ports) > 1);
+
+    /* one that has come in the place of ours stays */
+
+    assert_int_equal(unlink(path), 0);
+    fd = open(path, O_WRONLY|O_CREAT|O_CLOEXEC, 0644);
+    assert_int_not_equal(fd, -1);
+    assert_int_equal(flock(fd, LOCK_EX|LOCK_NB), 0);
+    assert_int_equal(write(fd, "1\n", 2), 2);
+
+    prt_stop();
+
+    assert_int_equal(port_in(ports), 1);
+    (void) close(fd);
+    (void) unlink(path);
+}
+
+
+static uint64_t
+cpu_time(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+
+    return (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
+}
+
+
+/* Where nobody can be accepted, that costs nothing, and is over some time. */
+
+static void
+no_descriptors(void **state)
+{
+    int                 fd;
+    char                byte;
+    unsigned            port;
+    uint64_t            cpu;
+    struct rlimit       few, many;
+    struct sockaddr_in  address;
+
+    (void) state;
+
+    start(ports);
+    port = wait_port(ports);
+
+    memset(&address, 0, sizeof(address));
+    address.sin_family = AF_INET;
+    address.sin_port = htons((uint16_t) port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    fd = socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0);
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &many), 0);
+    few = many;
+    few.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+
+    assert_int_equal(connect(fd, (struct sockaddr *) &address,
+                             sizeof(address)),
+                     0);
+    assert_int_equal(write(fd, "\x04", 1), 1);
+
+    cpu = cpu_time();
+    (void) sleep(2);
+    assert_true(cpu_time() - cpu < SEC);
+
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &many), 0);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    assert_int_equal(byte, 't');
+
+    (void) close(fd);
+
+    prt_stop();
+}
+
+
+/* Profiles that take their time leave places to other commands. */
+
+static void
+places(void **state)
+{
+    char           text[4096];
+    unsigned       i, n, port;
+    struct pollfd  fds[63];
+
+    (void) state;
+
+    start(ports);
+    port = wait_port(ports);
+
+    for (i = 0; i < 63; i++) {
+        fds[i].fd = dial(port);
+        fds[i].events = POLLIN;
+        assert_int_not_equal(fds[i].fd, -1);
+        assert_int_equal(write(fds[i].fd, "\x06", 1), 1);
+    }
+
+    for (i = 0, n = 0; i < BOUND && n < 63 - 48; i++) {
+        n = (unsigned) poll(fds, 63, 1);
+    }
+
+    assert_int_equal(n, 63 - 48);
+    assert_true(ask(port, "\x07", 1, text) > 0);
+    assert_int_equal(strncmp(text, "goroutines: ", 12), 0);
+
+    (void) poll(fds, 63, 0);
+
+    for (i = 0; i < 63; i++) {
+
+        if (fds[i].revents & POLLIN) {
+            assert_true(read(fds[i].fd, text, sizeof(text)) > 0);
+            assert_int_equal(strncmp(text, "Too many others ", 16), 0);
+        }
+    }
+
+    for (i = 0; i < 63; i++) {
+        (void) close(fds[i].fd);
+    }
 
     prt_stop();
 }
@@ -591,6 +796,10 @@ main(void)
         cmocka_unit_test(ends),
         cmocka_unit_test(child),
         cmocka_unit_test(directories),
+        cmocka_unit_test(comes_back),
+        cmocka_unit_test(anothers),
+        cmocka_unit_test(no_descriptors),
+        cmocka_unit_test(places),
         cmocka_unit_test(hangs_in_malloc)
     };
 
