@@ -294,9 +294,9 @@ prt_allocator_read(char *text)
     prt_allocator_seen.free = prt_allocator_size(sums, "<total type=\"fast\"")
                               + prt_allocator_size(sums,
                                                    "<total type=\"rest\"");
-    prt_allocator_seen.system = mapped
-                                + prt_allocator_size(sums,
-                                                   "<system type=\"current\"");
+    prt_allocator_seen.system = prt_allocator_size(sums,
+                                                 "<system type=\"current\"")
+                                + mapped;
 }
 
 

@@ -22,7 +22,7 @@
 
 
 #define PRT_GOPS_CONNECTIONS    64
-#define PRT_GOPS_WINDOWS        48             /* of them at most: the others are quick */
+#define PRT_GOPS_WINDOWS        48             /* of them, at most */
 #define PRT_GOPS_ARGUMENT       10             /* bytes at most: a varint */
 
 #define PRT_GOPS_READ_TIMEOUT   (10 * PRT_SEC) /* for a command */
@@ -168,7 +168,7 @@ prt_job_t *prt_gops_job(prt_job_kind_t kind, void *data);
 uint64_t prt_gops_file_watch(uint64_t now);
 void prt_gops_file_remove(void);
 
-/* Before the thread starts, and in a child of fork(): what there is is another's. */
+/* Before the thread starts, and in a child of fork(). */
 void prt_gops_file_forget(void);
 
 

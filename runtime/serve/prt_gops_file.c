@@ -339,7 +339,7 @@ prt_gops_first(void)
 void
 prt_gops_file_forget(void)
 {
-    /* the descriptors are of another thread's table */
+    /* the descriptors are of the table of a thread that was before */
 
     prt_gops_dir = -1;
     prt_gops_file = -1;

@@ -190,7 +190,7 @@ prt_gops_accept(void)
                 return;
             }
 
-            /* no descriptors, or no memory: that of one who is silent, or later */
+            /* no descriptors, no memory: of one who is silent, or later */
 
             c = prt_gops_silent();
 

@@ -36,7 +36,7 @@
 static char  dir[] = "/tmp/pprof-gops-test-XXXXXX";
 static char  ports[sizeof(dir) + 16];
 
-static char *volatile  block;              /* or the compiler needs no malloc() */
+static char *volatile  block;              /* or malloc() is optimized away */
 static char        *closed;                /* pages of the heap's end */
 static size_t       nclosed;
 static atomic_int   locked;                /* 1: within malloc(), 2: go on */
