@@ -856,6 +856,22 @@ sub right_both {
 
     like(($run->([ 'stack', 1 ]))[1], qr/no agent to be seen in process 1/, 'ngx-gops: no agent');
     is(($run->([ 'stack' ]))[0], 1, 'ngx-gops: no target');
+
+    # what the workers' user may have put in the place of a port file
+
+    mkdir "$dir/planted";
+    POSIX::mkfifo("$dir/planted/$pid", 0644) or die "mkfifo: $!\n";
+    symlink '/dev/zero', "$dir/planted/$other";
+
+    ($code, $out) = $run->([], GOPS_CONFIG_DIR => "$dir/planted");
+    is($code, 0, 'planted: list');
+    like($out, qr/^$_ +$master +nginx\* /m, "planted: the agent's port all the same")
+        for $pid, $other;
+    like(($run->([ 'version', $_ ], GOPS_CONFIG_DIR => "$dir/planted"))[1], qr/\Anginx\//,
+         'planted: version') for $pid, $other;
+
+    like(($run->([ 'version', '[::1]:1' ]))[1], qr/no answer from ::1:1: /,
+         'ngx-gops: an address of IPv6');
     is(($run->([ 'burn', $pid ]))[0], 1, 'ngx-gops: no such command');
 
     $nginx->stop;
