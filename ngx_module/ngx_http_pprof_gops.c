@@ -38,6 +38,9 @@ static ngx_int_t ngx_http_pprof_gops_make(ngx_http_pprof_gops_user_t *user,
     ngx_str_t *dir);
 static int ngx_http_pprof_gops_enter(ngx_http_pprof_gops_user_t *user, int at,
     const char *name, ngx_uint_t mine);
+static ngx_uint_t ngx_http_pprof_gops_safe(int at);
+static void ngx_http_pprof_gops_owner(ngx_cycle_t *cycle,
+    ngx_http_pprof_gops_user_t *user, ngx_str_t *dir);
 static ngx_uint_t ngx_http_pprof_gops_writable(
     ngx_http_pprof_gops_user_t *user, ngx_str_t *dir);
 static ngx_uint_t ngx_http_pprof_gops_allowed(ngx_http_pprof_gops_user_t *user,
@@ -181,6 +184,8 @@ ngx_http_pprof_gops_init(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_pprof_gops_owner(cycle, &user, &pmcf->gops_dir);
+
     ngx_log_error(NGX_LOG_NOTICE, cycle->log, 0,
                   "pprof: the workers' port files are in \"%V\": "
                   NGX_HTTP_PPROF_GOPS_ENV "=%V gops stack PID",
@@ -285,7 +290,8 @@ ngx_http_pprof_gops_join(ngx_cycle_t *cycle, ngx_str_t *path, const char *dir,
  * there is somebody's, and stays as it is.
  *
  * A path may lead through directories that the workers' user can write: only
- * what was opened is given away, never a name.
+ * what was opened is given away, never a name, and no link that such a user
+ * may have put there is followed.
  */
 
 static ngx_int_t
@@ -335,13 +341,14 @@ static int
 ngx_http_pprof_gops_enter(ngx_http_pprof_gops_user_t *user, int at,
     const char *name, ngx_uint_t mine)
 {
-    int        fd;
+    int        fd, flags;
     ngx_err_t  err;
 
     if (mkdirat(at, name, mine ? 0700 : 0755) == -1) {
         err = ngx_errno;
 
-        fd = openat(at, name, O_PATH|O_DIRECTORY|O_CLOEXEC);
+        flags = ngx_http_pprof_gops_safe(at) ? 0 : O_NOFOLLOW;
+        fd = openat(at, name, O_PATH|O_DIRECTORY|O_CLOEXEC|flags);
 
         if (fd == -1 && ngx_errno == NGX_ENOENT) {
             ngx_set_errno(err);
@@ -360,6 +367,42 @@ ngx_http_pprof_gops_enter(ngx_http_pprof_gops_user_t *user, int at,
     }
 
     return fd;
+}
+
+
+/* Nobody but root and the starting user puts anything there. */
+
+static ngx_uint_t
+ngx_http_pprof_gops_safe(int at)
+{
+    struct stat  st;
+
+    return fstat(at, &st) == 0
+           && (st.st_uid == 0 || st.st_uid == geteuid())
+           && (st.st_mode & (S_IWGRP|S_IWOTH)) == 0;
+}
+
+
+/* Whose the directory is can put other ports into it. */
+
+static void
+ngx_http_pprof_gops_owner(ngx_cycle_t *cycle, ngx_http_pprof_gops_user_t *user,
+    ngx_str_t *dir)
+{
+    struct stat  st;
+
+    if (stat((char *) dir->data, &st) == -1
+        || st.st_uid == 0
+        || st.st_uid == geteuid()
+        || st.st_uid == user->uid)
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                  "pprof: \"%V\" for the port files of gops belongs to "
+                  "another user (%ud), who can put other ports there", dir,
+                  (uint32_t) st.st_uid);
 }
 
 

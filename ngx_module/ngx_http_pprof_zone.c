@@ -2,10 +2,10 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * The shared memory zones, for the index and for gops.  Nothing is locked: another process
- * may hold a zone's lock for long, or have died with it.  What is read are
- * pointers that the master set before it forked, and words that count: each is
- * right by itself, and may be a moment older than its neighbour.
+ * The shared memory zones, for the index and for gops.  Nothing is locked:
+ * another process may hold a zone's lock for long, or have died with it.  What
+ * is read are pointers that the master set before it forked, and words that
+ * count: each is right by itself, and may be a moment older than its neighbour.
  */
 
 

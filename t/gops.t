@@ -163,8 +163,7 @@ sub commands {
         cmp_ok($g // 0, '>=', 1, "$how: stats: goroutines");
         cmp_ok($threads // 0, '>=', 3, "$how: stats: threads");
         is($procs, $nginx->{workers}, "$how: stats: workers");
-        is($cpus, POSIX::sysconf(POSIX::_SC_NPROCESSORS_ONLN()), "$how: stats: CPUs")
-            if POSIX->can('_SC_NPROCESSORS_ONLN');
+        is($cpus, (run_command([ 'nproc' ]))[1] + 0, "$how: stats: CPUs");
 
         ($code, $out) = gops($nginx, [ 'memstats', $target ]);
         is($code, 0, "$how: memstats");
@@ -325,11 +324,12 @@ sub allocate {
     answer($port, $_) for STACK, STATS, MEMSTATS;
 
     my $before = process_state($pid);
-    my $cpu = cpu_ns($pid);
+    my $switches = switches($pid);
 
-    sleep 2;
-    my $idle = cpu_ns($pid) - $cpu;
-    cmp_ok($idle, '<', 50e6, 'clients: none costs next to nothing');
+    sleep 4;
+    cmp_ok($switches, '>', 0, 'no client: its thread is seen');
+    cmp_ok(switches($pid) - $switches, '<=', 20,
+           'no client: it wakes up twice a second for its file');
 
     # side by side: nobody waits for a profile of thirty seconds
 
@@ -426,6 +426,17 @@ sub allocate {
 }
 
 sub sampled { $_[0]->get('/debug/pprof/')->{content} =~ /sampled <small>/ }
+
+# How often the agent's thread went to sleep.
+
+sub switches {
+    my ($pid) = @_;
+    my $threads = process_state($pid)->{threads};
+    my ($tid) = grep { $threads->{$_} eq 'pprof-gops' } keys %$threads or return 0;
+
+    return PprofTest::slurp("/proc/$pid/task/$tid/status")
+           =~ /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : 0;
+}
 
 sub sockets { scalar grep { /^socket/ } values %{ process_state($_[0])->{fds} } }
 
@@ -631,10 +642,13 @@ sub right_both {
 
         } else {
             my ($pid) = $nginx->worker_pids;
-            sleep 0.3;
+
+            # what would start it is there before the first request is served
+
+            $nginx->get('/');
+            ok(!(grep { /^pprof/ } values %{ process_state($pid)->{threads} }),
+               "$name: no thread of ours");
             is_deeply([ files($nginx) ], [], "$name: no file");
-            ok(!(grep { /gops/ } values %{ process_state($pid)->{threads} }),
-               "$name: no thread");
         }
 
         is($nginx->get('/')->{status}, 200, "$name: serves");
@@ -666,6 +680,34 @@ sub right_both {
                      m{<td class="n">(\d{4,5})</td><td>(?:running|sampled)};
         like(answer($port // 1, VERSION), qr/^nginx/, 'not writable: answers by address');
         is($nginx->quit, 0, 'not writable: quit');
+    }
+
+    # what the workers' user has made of the way there, and whose the end of it is
+
+    SKIP: {
+        skip 'not root', 6 if $> != 0;
+
+        my $user = getpwnam 'www-data';
+        mkdir "$dir/$_" or die "mkdir: $!\n" for 'theirs', 'secret', 'foreign';
+        chown $user, -1, "$dir/theirs";
+        chown scalar getpwnam('nobody'), -1, "$dir/foreign";
+        symlink "$dir/secret", "$dir/theirs/a";
+
+        my $nginx = start_nginx(http_config => "pprof_production off; pprof_gops_dir $dir/theirs/a/ports;",
+                                config => 'location /debug/pprof { pprof auto; }');
+
+        ok(!-e "$dir/secret/ports", 'a link of the workers\' user is not followed');
+        like($nginx->error_log, qr/\[warn\] .*"\Q$dir\E\/theirs\/a\/ports" for the port files of gops cannot be made/,
+             'link: the log says so');
+        is($nginx->quit, 0, 'link: quit');
+
+        $nginx = start_nginx(http_config => "pprof_production off; pprof_gops_dir $dir/foreign;",
+                             config => 'location /debug/pprof { pprof auto; }');
+
+        like($nginx->error_log, qr/\[warn\] .*"\Q$dir\E\/foreign" for the port files of gops belongs to another user/,
+             'foreign: the log says so');
+        is((stat "$dir/foreign")[4], scalar getpwnam('nobody'), 'foreign: it stays so');
+        is($nginx->quit, 0, 'foreign: quit');
     }
 
     # nobody said anything: where the starting user has it, or nginx its own
@@ -777,7 +819,7 @@ sub right_both {
     mkdir $without;
     symlink PprofTest::find($_), "$without/$_"
         for qw( bash sh cat tr sed awk stat grep head sort readlink tail mktemp rm
-                od id find getconf sleep );
+                od id find getconf sleep dd );
 
     for my $case ([ 'PID', $pid ], [ 'address', $address ],
                   [ 'no port file', $pid, GOPS_CONFIG_DIR => "$dir/none" ],
@@ -808,6 +850,22 @@ sub right_both {
 
     like(($run->([ 'stack', 1 ]))[1], qr/no agent to be seen in process 1/, 'ngx-gops: no agent');
     is(($run->([ 'stack' ]))[0], 1, 'ngx-gops: no target');
+
+    # what the workers' user may have put in the place of a port file
+
+    mkdir "$dir/planted";
+    POSIX::mkfifo("$dir/planted/$pid", 0644) or die "mkfifo: $!\n";
+    symlink '/dev/zero', "$dir/planted/$other";
+
+    ($code, $out) = $run->([], GOPS_CONFIG_DIR => "$dir/planted");
+    is($code, 0, 'planted: list');
+    like($out, qr/^$_ +$master +nginx\* /m, "planted: the agent's port all the same")
+        for $pid, $other;
+    like(($run->([ 'version', $_ ], GOPS_CONFIG_DIR => "$dir/planted"))[1], qr/\Anginx\//,
+         'planted: version') for $pid, $other;
+
+    like(($run->([ 'version', '[::1]:1' ]))[1], qr/no answer from ::1:1: /,
+         'ngx-gops: an address of IPv6');
     is(($run->([ 'burn', $pid ]))[0], 1, 'ngx-gops: no such command');
 
     $nginx->stop;

@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * The agent's life, on the service thread: its port, its thread, its file.
+ * The agent's life, on the service thread: its port, its thread.
  */
 
 
@@ -24,38 +24,32 @@
 
 #define PRT_GOPS_STACK    (256 * 1024)         /* bytes */
 #define PRT_GOPS_BACKLOG  128
-#define PRT_GOPS_STOP     200                  /* ms, for the thread to end */
-#define PRT_GOPS_WATCH    (PRT_SEC / 2)        /* between looks at the files */
+#define PRT_GOPS_STOP     500                  /* ms, for the thread to end */
 
 
 static int prt_gops_listen(char error[PRT_ERROR_LEN]);
 static int prt_gops_run(char error[PRT_ERROR_LEN]);
 static void prt_gops_descriptors(void);
-static int prt_gops_first(void);
 
 
 prt_gops_t  prt_gops = { .socket = -1, .epoll = -1, .eventfd = -1 };
 
 static pthread_t  prt_gops_thread;
 static unsigned   prt_gops_running;
-static unsigned   prt_gops_written;            /* the port file */
-static uint64_t   prt_gops_again;              /* to look at the files */
 
 
 void
 prt_gops_start(void)
 {
-    int          port;
-    char         error[PRT_ERROR_LEN];
-    const char  *dir;
-
-    prt_gops_written = 0;
+    int   port;
+    char  error[PRT_ERROR_LEN];
 
     if (!prt_process.options.gops) {
         return;
     }
 
     port = prt_gops_listen(error);
+    prt_gops.port = (unsigned) port;
 
     if (port == -1 || prt_gops_run(error) != 0) {
         prt_gops_descriptors();
@@ -64,20 +58,6 @@ prt_gops_start(void)
     }
 
     atomic_store(&prt_slot.head->gops_port, (uint32_t) port);
-
-    dir = prt_process.options.gops_dir;
-
-    if (dir && dir[0] == '\0') {
-        return;
-    }
-
-    if (prt_gops_file_write(dir, (unsigned) port, error) != 0) {
-        prt_notice_text("no port file of the gops agent, which is at "
-                        "127.0.0.1:%d: %s", port, error);
-        return;
-    }
-
-    prt_gops_written = 1;
 }
 
 
@@ -130,6 +110,7 @@ prt_gops_run(char error[PRT_ERROR_LEN])
     }
 
     prt_gops.paused = 0;
+    prt_gops_file_forget();
     atomic_store(&prt_gops.stopping, 0);
 
     prt_gops.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -171,8 +152,6 @@ prt_gops_stop(void)
     uint64_t         one, until;
     ssize_t          n;
     struct timespec  ts;
-
-    prt_gops_file_remove();
 
     if (!prt_gops_running) {
         return 0;
@@ -242,61 +221,4 @@ prt_gops_forked(void)
     atomic_store(&prt_gops.finished.head, NULL);
 
     prt_gops_file_forget();
-}
-
-
-uint64_t
-prt_gops_watch(uint64_t now)
-{
-    char  error[PRT_ERROR_LEN];
-
-    if (!prt_gops_written) {
-        return PRT_FOREVER;
-    }
-
-    if (now < prt_gops_again) {
-        return prt_gops_again;
-    }
-
-    prt_gops_again = now + PRT_GOPS_WATCH;
-
-    if (prt_gops_file_lost()) {
-        prt_gops_file_remove();
-
-        if (prt_gops_file_write(prt_process.options.gops_dir,
-                                atomic_load(&prt_slot.head->gops_port), error)
-            != 0)
-        {
-            prt_gops_written = 0;
-            prt_notice_text("no port file of the gops agent any more: %s",
-                            error);
-        }
-
-        return prt_gops_again;
-    }
-
-    if (prt_gops_first()) {
-        prt_gops_file_sweep();
-    }
-
-    return prt_gops_again;
-}
-
-
-/* One of a family is enough for all: the first that lives. */
-
-static int
-prt_gops_first(void)
-{
-    unsigned  i;
-    uint64_t  owner;
-
-    for (i = 0; i < prt_process.slot; i++) {
-
-        if (prt_region_state(prt_process.region, i, &owner) == PRT_SLOT_LIVE) {
-            return 0;
-        }
-    }
-
-    return 1;
 }

@@ -6,8 +6,9 @@
  * a byte, which is the command, reads the answer and the end.  The port stands
  * in a file that is named by the number of the process.
  *
- * It has a thread of its own, which sleeps until somebody connects.  That one
- * belongs to the service thread, and has its descriptors.
+ * It has a thread of its own, which sleeps until somebody connects, but for a
+ * look at the port files twice a second: a directory that hangs (NFS) holds
+ * nobody else.  It belongs to the service thread, and has its descriptors.
  */
 
 
@@ -21,6 +22,7 @@
 
 
 #define PRT_GOPS_CONNECTIONS    64
+#define PRT_GOPS_WINDOWS        48             /* of them, at most */
 #define PRT_GOPS_ARGUMENT       10             /* bytes at most: a varint */
 
 #define PRT_GOPS_READ_TIMEOUT   (10 * PRT_SEC) /* for a command */
@@ -82,6 +84,7 @@ struct prt_gops_connection_s {
     size_t                     ninput;
     const prt_gops_command_t  *command;
 
+    unsigned                   windowed;       /* the job takes its time */
     prt_job_t                 *job;            /* open */
     prt_job_t                 *finished;       /* has "data" */
     prt_buffer_t               text;           /* has "data" */
@@ -110,6 +113,7 @@ void prt_gops_answer(prt_gops_connection_t *c, prt_job_t *job);
 
 typedef struct {
     int                        socket;         /* that listens */
+    unsigned                   port;           /* of it */
     int                        epoll;
     int                        eventfd;        /* a job is finished, or all ends */
     atomic_int                 stopping;
@@ -136,9 +140,6 @@ int prt_gops_stop(void);
 /* When no other thread works on a job any more. */
 void prt_gops_drain(void);
 
-/* Now and then; returns when again. */
-uint64_t prt_gops_watch(uint64_t now);
-
 /* In a child of fork(). */
 void prt_gops_forked(void);
 
@@ -157,20 +158,17 @@ void prt_gops_expect(prt_gops_connection_t *c, uint32_t events);
 prt_job_t *prt_gops_job(prt_job_kind_t kind, void *data);
 
 
-/* port files: prt_gops_file.c; on the service thread */
+/* port files: prt_gops_file.c; on its thread */
 
-/* Writes it, sweeps others; returns -1 with "error" filled. */
-int prt_gops_file_write(const char *dir, unsigned port,
-    char error[PRT_ERROR_LEN]);
+/*
+ * Writes the agent's, once more if somebody has removed it, and removes those of
+ * agents that are no more.  What fails is told once, and tried again.  Now and
+ * then; returns when again.
+ */
+uint64_t prt_gops_file_watch(uint64_t now);
 void prt_gops_file_remove(void);
 
-/* Somebody else has removed it. */
-int prt_gops_file_lost(void);
-
-/* Removes those of agents that are no more. */
-void prt_gops_file_sweep(void);
-
-/* In a child of fork(): it is the parent's. */
+/* Before the thread starts, and in a child of fork(). */
 void prt_gops_file_forget(void);
 
 

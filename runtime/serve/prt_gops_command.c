@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "serve/prt_allocator.h"
 #include "serve/prt_gops.h"
-#include "serve/prt_trim.h"
 
 
 /* as long as clients tell their users */
@@ -33,6 +33,7 @@ static void prt_gops_start_setgc(prt_gops_connection_t *c);
 static void prt_gops_text_stats(prt_gops_connection_t *c, prt_job_t *job);
 static void prt_gops_profile(prt_gops_connection_t *c, const char *name,
     int debug, uint64_t window);
+static unsigned prt_gops_windows(void);
 
 
 static const prt_gops_command_t  prt_gops_commands[] = {
@@ -99,9 +100,8 @@ prt_gops_start_stack(prt_gops_connection_t *c)
 static void
 prt_gops_start_gc(prt_gops_connection_t *c)
 {
-    prt_trim();
-
-    prt_buffer_printf(&c->text, "ok");
+    prt_buffer_printf(&c->text, prt_allocator_trim() == 0 ? "ok"
+                      : "malloc() is locked: nothing was given back.\n");
 }
 
 
@@ -190,6 +190,13 @@ prt_gops_profile(prt_gops_connection_t *c, const char *name, int debug,
         return;
     }
 
+    if (window && prt_gops_windows() >= PRT_GOPS_WINDOWS) {
+        prt_buffer_printf(&c->text, "Too many others wait for a profile; "
+                          "please come back later.\n");
+        return;
+    }
+
+    c->windowed = window != 0;
     c->job = prt_gops_job(PRT_JOB_PROFILE, c);
 
     if (c->job == NULL) {
@@ -205,4 +212,22 @@ prt_gops_profile(prt_gops_connection_t *c, const char *name, int debug,
     request.debug = debug;
 
     prt_job_request(c->job, &request);
+}
+
+
+/* Those who wait that long leave places to others. */
+
+static unsigned
+prt_gops_windows(void)
+{
+    unsigned  i, n;
+
+    n = 0;
+
+    for (i = 0; i < PRT_GOPS_CONNECTIONS; i++) {
+        n += prt_gops.connections[i].state == PRT_GOPS_WORKING
+             && prt_gops.connections[i].windowed;
+    }
+
+    return n;
 }

@@ -23,11 +23,12 @@
 #define PRT_GOPS_ACCEPTS  32                   /* at once */
 
 
-static int prt_gops_timeout(void);
+static int prt_gops_timeout(uint64_t until);
 static void prt_gops_finished(void);
 static void prt_gops_accept(void);
 static int prt_gops_admit(int fd);
 static prt_gops_connection_t *prt_gops_room(void);
+static prt_gops_connection_t *prt_gops_silent(void);
 static void prt_gops_pause(int pause);
 
 
@@ -36,7 +37,7 @@ prt_gops_main(void *data)
 {
     int                     i, n, waiting;
     unsigned                number;
-    uint64_t                now;
+    uint64_t                now, again;
     struct epoll_event      events[PRT_GOPS_CONNECTIONS + 2];
     prt_gops_connection_t  *c;
 
@@ -47,8 +48,10 @@ prt_gops_main(void *data)
     prt_block_own();
 
     for ( ;; ) {
+        again = prt_gops_file_watch(prt_now());
+
         n = epoll_wait(prt_gops.epoll, events, PRT_GOPS_CONNECTIONS + 2,
-                       prt_gops_timeout());
+                       prt_gops_timeout(again));
 
         if (atomic_load(&prt_gops.stopping)) {
             break;
@@ -88,6 +91,8 @@ prt_gops_main(void *data)
         }
     }
 
+    prt_gops_file_remove();
+
     for (number = 0; number < PRT_GOPS_CONNECTIONS; number++) {
         prt_gops_close(&prt_gops.connections[number]);
     }
@@ -99,14 +104,17 @@ prt_gops_main(void *data)
 /* In ms; -1: nothing will happen by itself. */
 
 static int
-prt_gops_timeout(void)
+prt_gops_timeout(uint64_t until)
 {
-    uint64_t                now, until;
+    uint64_t                now;
     unsigned                i;
     prt_gops_connection_t  *c;
 
     now = prt_now();
-    until = prt_gops.paused ? now + PRT_GOPS_LOOK : PRT_FOREVER;
+
+    if (prt_gops.paused && now + PRT_GOPS_LOOK < until) {
+        until = now + PRT_GOPS_LOOK;
+    }
 
     for (i = 0; i < PRT_GOPS_CONNECTIONS; i++) {
         c = &prt_gops.connections[i];
@@ -178,10 +186,21 @@ prt_gops_accept(void)
                 continue;
             }
 
-            /* no descriptors, or no memory: once more after a while */
+            if (errno == EAGAIN) {
+                return;
+            }
 
-            prt_gops_pause(errno != EAGAIN);
-            return;
+            /* no descriptors, no memory: of one who is silent, or later */
+
+            c = prt_gops_silent();
+
+            if (i > 0 || c == NULL) {
+                prt_gops_pause(1);
+                return;
+            }
+
+            prt_gops_close(c);
+            continue;
         }
 
         if (!prt_gops_admit(fd)) {
@@ -215,13 +234,28 @@ prt_gops_admit(int fd)
 }
 
 
-/*
- * A connection that is free, or else the one that has been silent for the
- * longest time.
- */
+/* A connection that is free, or else one that can be closed for it. */
 
 static prt_gops_connection_t *
 prt_gops_room(void)
+{
+    unsigned  i;
+
+    for (i = 0; i < PRT_GOPS_CONNECTIONS; i++) {
+
+        if (prt_gops.connections[i].state == PRT_GOPS_FREE) {
+            return &prt_gops.connections[i];
+        }
+    }
+
+    return prt_gops_silent();
+}
+
+
+/* Who has been silent for the longest time. */
+
+static prt_gops_connection_t *
+prt_gops_silent(void)
 {
     unsigned                i;
     prt_gops_connection_t  *c, *silent;
@@ -230,10 +264,6 @@ prt_gops_room(void)
 
     for (i = 0; i < PRT_GOPS_CONNECTIONS; i++) {
         c = &prt_gops.connections[i];
-
-        if (c->state == PRT_GOPS_FREE) {
-            return c;
-        }
 
         if ((c->state == PRT_GOPS_READING || c->state == PRT_GOPS_LINGERING)
             && (silent == NULL || c->deadline < silent->deadline))

@@ -10,15 +10,14 @@
 
 #include <dirent.h>
 #include <gnu/libc-version.h>
-#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "serve/prt_allocator.h"
 #include "serve/prt_gops.h"
-#include "serve/prt_trim.h"
 #include "sources/prt_record.h"
 
 
@@ -26,13 +25,9 @@
 #define PRT_GOPS_LINES  8192                   /* bytes, of the program's own */
 
 
-/* What malloc() and the kernel have. */
+/* What the kernel has. */
 
 typedef struct {
-    uint64_t  in_use;
-    uint64_t  free;
-    uint64_t  system;                          /* that malloc() has in all */
-    uint64_t  arenas;
     uint64_t  stack;                           /* of the main thread */
     uint64_t  data;                            /* all that can be written to, without it */
     uint64_t  resident;
@@ -43,8 +38,6 @@ typedef struct {
 static void prt_gops_size(prt_buffer_t *text, const char *key, uint64_t n);
 static void prt_gops_number(prt_buffer_t *text, const char *key, uint64_t n);
 static void prt_gops_program(prt_buffer_t *text);
-static void prt_gops_memory(prt_gops_memory_t *memory);
-static uint64_t prt_gops_arenas(void);
 static void prt_gops_status(prt_gops_memory_t *memory);
 static void prt_gops_sampled(int64_t values[PRT_VALUES_MAX]);
 static void prt_gops_collections(prt_buffer_t *text);
@@ -56,25 +49,30 @@ static unsigned prt_gops_workers(void);
 void
 prt_gops_memstats(prt_buffer_t *text)
 {
+    int                locked;
     int64_t            sampled[PRT_VALUES_MAX];
-    uint64_t           other;
+    uint64_t           other, used;
+    prt_allocator_t    allocator;
     prt_gops_memory_t  memory;
 
-    prt_gops_memory(&memory);
+    locked = prt_allocator_look(&allocator);
+
+    prt_gops_status(&memory);
     prt_gops_sampled(sampled);
 
-    other = memory.data > memory.system ? memory.data - memory.system : 0;
+    used = allocator.system - allocator.free;
+    other = memory.data > allocator.system ? memory.data - allocator.system : 0;
 
-    prt_gops_size(text, "alloc", memory.in_use);
+    prt_gops_size(text, "alloc", used);
     prt_gops_size(text, "total-alloc", (uint64_t) sampled[1]);
-    prt_gops_size(text, "sys", memory.system + memory.stack + other);
+    prt_gops_size(text, "sys", allocator.system + memory.stack + other);
     prt_gops_number(text, "lookups", 0);
     prt_gops_number(text, "mallocs", (uint64_t) sampled[0]);
     prt_gops_number(text, "frees", (uint64_t) (sampled[0] - sampled[2]));
-    prt_gops_size(text, "heap-alloc", memory.in_use);
-    prt_gops_size(text, "heap-sys", memory.system);
-    prt_gops_size(text, "heap-idle", memory.free);
-    prt_gops_size(text, "heap-in-use", memory.system - memory.free);
+    prt_gops_size(text, "heap-alloc", used);
+    prt_gops_size(text, "heap-sys", allocator.system);
+    prt_gops_size(text, "heap-idle", allocator.free);
+    prt_gops_size(text, "heap-in-use", used);
     prt_gops_size(text, "heap-released", 0);
     prt_gops_number(text, "heap-objects", (uint64_t) sampled[2]);
     prt_gops_size(text, "stack-in-use", memory.stack);
@@ -90,7 +88,12 @@ prt_gops_memstats(prt_buffer_t *text)
 
     prt_gops_size(text, "resident", memory.resident);
     prt_gops_size(text, "swapped", memory.swapped);
-    prt_gops_number(text, "arenas", memory.arenas);
+    prt_gops_number(text, "arenas", allocator.arenas);
+
+    if (locked) {
+        prt_buffer_printf(text, "malloc() is locked: what it has is not "
+                          "known\n");
+    }
 
     prt_gops_program(text);
 }
@@ -150,58 +153,6 @@ prt_gops_program(prt_buffer_t *text)
 
 
 static void
-prt_gops_memory(prt_gops_memory_t *memory)
-{
-    struct mallinfo2  info;
-
-    memset(memory, 0, sizeof(prt_gops_memory_t));
-
-    info = mallinfo2();
-
-    memory->in_use = info.uordblks + info.hblkhd;
-    memory->free = info.fordblks;
-    memory->system = info.arena + info.hblkhd;
-    memory->arenas = prt_gops_arenas();
-
-    prt_gops_status(memory);
-}
-
-
-/* malloc_info() is the only one that tells. */
-
-static uint64_t
-prt_gops_arenas(void)
-{
-    char      *text, *p;
-    FILE      *stream;
-    size_t     size;
-    uint64_t   n;
-
-    static const char  arena[] = "<heap nr=";
-
-    text = NULL;
-    n = 0;
-
-    stream = open_memstream(&text, &size);
-    if (stream == NULL) {
-        return 0;
-    }
-
-    (void) malloc_info(0, stream);
-
-    if (fclose(stream) == 0) {
-        for (p = text; (p = strstr(p, arena)) != NULL; p += sizeof(arena)) {
-            n++;
-        }
-    }
-
-    free(text);
-
-    return n;
-}
-
-
-static void
 prt_gops_status(prt_gops_memory_t *memory)
 {
     char                line[256];
@@ -218,6 +169,8 @@ prt_gops_status(prt_gops_memory_t *memory)
         { "VmStk: %llu kB", &memory->stack },
         { "VmSwap: %llu kB", &memory->swapped }
     };
+
+    memset(memory, 0, sizeof(prt_gops_memory_t));
 
     file = fopen("/proc/self/status", "re");
     if (file == NULL) {
@@ -286,7 +239,7 @@ prt_gops_collections(prt_buffer_t *text)
     struct tm    tm;
     prt_trims_t  trims;
 
-    prt_trims(&trims);
+    prt_allocator_trims(&trims);
 
     (void) snprintf(when, sizeof(when), "-");
 

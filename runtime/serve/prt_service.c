@@ -20,9 +20,9 @@
 #include "platform/prt_libunwind.h"
 #include "platform/prt_object.h"
 #include "platform/prt_ticks.h"
+#include "serve/prt_allocator.h"
 #include "serve/prt_gops.h"
 #include "serve/prt_job.h"
-#include "serve/prt_trim.h"
 #include "sources/prt_block.h"
 #include "sources/prt_cpu.h"
 #include "sources/prt_crash.h"
@@ -389,6 +389,7 @@ prt_service_forked(void)
     prt_crash_forked();
     prt_pool_stop();
     prt_gops_forked();
+    prt_allocator_forked();
 
     for (i = 0; i < prt_nprofiles; i++) {
         prt_profiles[i].source->forked();
@@ -450,12 +451,6 @@ prt_service_main(void *data)
 
         again = prt_death_watch(prt_now());
         deadline = again < deadline ? again : deadline;
-
-        again = prt_gops_watch(prt_now());
-
-        if (again < deadline) {
-            deadline = again;
-        }
 
         /* objects that load later have to be found */
 
@@ -600,7 +595,7 @@ prt_service_follow(void)
 
     if (atomic_load(&region->head->trim) != prt_service_trimmed) {
         prt_service_trimmed = atomic_load(&region->head->trim);
-        prt_trim();
+        (void) prt_allocator_trim();
     }
 
     prt_service_busy = 0;

@@ -9,9 +9,17 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,6 +30,7 @@
 
 #define THREADS  8
 #define ROUNDS   40
+#define BLOCK    100000                    /* bytes: none that is mapped by itself */
 
 
 static char  dir[] = "/tmp/pprof-gops-test-XXXXXX";
@@ -357,14 +366,25 @@ child(void **state)
 }
 
 
+static void
+wait_notice(const char *text)
+{
+    prt_job_t  *job;
+
+    job = wait_job();
+    assert_non_null(prt_job_notice(job));
+    assert_non_null(strstr(prt_job_notice(job), text));
+    prt_job_free(job);
+}
+
+
 /* The usual directory; none at all; and one that is none. */
 
 static void
 directories(void **state)
 {
-    char        where[sizeof(dir) + 32], path[sizeof(dir) + 64];
-    FILE       *file;
-    prt_job_t  *job;
+    char   where[sizeof(dir) + 32], path[sizeof(dir) + 64];
+    FILE  *file;
 
     (void) state;
 
@@ -396,13 +416,349 @@ directories(void **state)
 
     start(path);
 
-    job = wait_job();
-    assert_non_null(prt_job_notice(job));
-    assert_non_null(strstr(prt_job_notice(job), "no port file of the gops agent"));
-    prt_job_free(job);
+    wait_notice("no port file of the gops agent");
 
     prt_stop();
 }
+
+
+/* A directory that was removed, or renamed, is filled when there is one again. */
+
+static void
+comes_back(void **state)
+{
+    char      command[256], where[sizeof(dir) + 16], moved[sizeof(dir) + 16];
+    unsigned  port;
+
+    (void) state;
+
+    (void) snprintf(where, sizeof(where), "%s/gone", dir);
+    (void) snprintf(moved, sizeof(moved), "%s/moved", dir);
+    assert_int_equal(mkdir(where, 0755), 0);
+
+    start(where);
+    port = wait_port(where);
+
+    (void) snprintf(command, sizeof(command), "rm -r %s", where);
+    assert_int_equal(system(command), 0);
+
+    wait_notice("no port file of the gops agent");
+
+    assert_int_equal(mkdir(where, 0755), 0);
+    assert_int_equal(wait_port(where), port);
+
+    assert_int_equal(rename(where, moved), 0);
+    assert_int_equal(mkdir(where, 0755), 0);
+    assert_int_equal(wait_port(where), port);
+    assert_int_equal(port_in(moved), 0);
+
+    prt_stop();
+
+    assert_int_equal(port_in(where), 0);
+}
+
+
+/* With the same number, from another container that shares the directory. */
+
+static void
+anothers(void **state)
+{
+    int   fd, i;
+    char  path[sizeof(dir) + 32];
+
+    (void) state;
+
+    (void) snprintf(path, sizeof(path), "%s/%d", ports, (int) getpid());
+
+    fd = open(path, O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC, 0644);
+    assert_int_not_equal(fd, -1);
+    assert_int_equal(flock(fd, LOCK_EX|LOCK_NB), 0);
+    assert_int_equal(write(fd, "1\n", 2), 2);
+
+    start(ports);
+    wait_notice("File exists");
+    assert_int_equal(port_in(ports), 1);
+    prt_stop();
+    assert_int_equal(port_in(ports), 1);
+
+    /* it ends while ours is there */
+
+    start(ports);
+    wait_notice("File exists");
+    (void) close(fd);
+
+    for (i = 0; i < BOUND && port_in(ports) <= 1; i++) {
+        (void) usleep(1000);
+    }
+
+    assert_true(port_in(ports) > 1);
+
+    /* one that has come in the place of ours stays */
+
+    assert_int_equal(unlink(path), 0);
+    fd = open(path, O_WRONLY|O_CREAT|O_CLOEXEC, 0644);
+    assert_int_not_equal(fd, -1);
+    assert_int_equal(flock(fd, LOCK_EX|LOCK_NB), 0);
+    assert_int_equal(write(fd, "1\n", 2), 2);
+
+    prt_stop();
+
+    assert_int_equal(port_in(ports), 1);
+    (void) close(fd);
+    (void) unlink(path);
+}
+
+
+static uint64_t
+cpu_time(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+
+    return (uint64_t) ts.tv_sec * SEC + (uint64_t) ts.tv_nsec;
+}
+
+
+/* Where nobody can be accepted, that costs nothing, and is over some time. */
+
+static void
+no_descriptors(void **state)
+{
+    int                 fd;
+    char                byte;
+    unsigned            port;
+    uint64_t            cpu;
+    struct rlimit       few, many;
+    struct sockaddr_in  address;
+
+    (void) state;
+
+    start(ports);
+    port = wait_port(ports);
+
+    memset(&address, 0, sizeof(address));
+    address.sin_family = AF_INET;
+    address.sin_port = htons((uint16_t) port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+
+    fd = socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, 0);
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &many), 0);
+    few = many;
+    few.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+
+    assert_int_equal(connect(fd, (struct sockaddr *) &address,
+                             sizeof(address)),
+                     0);
+    assert_int_equal(write(fd, "\x04", 1), 1);
+
+    cpu = cpu_time();
+    (void) sleep(2);
+    assert_true(cpu_time() - cpu < SEC);
+
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &many), 0);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    assert_int_equal(byte, 't');
+
+    (void) close(fd);
+
+    prt_stop();
+}
+
+
+/* Profiles that take their time leave places to other commands. */
+
+static void
+places(void **state)
+{
+    char           text[4096];
+    unsigned       i, n, port;
+    struct pollfd  fds[63];
+
+    (void) state;
+
+    start(ports);
+    port = wait_port(ports);
+
+    for (i = 0; i < 63; i++) {
+        fds[i].fd = dial(port);
+        fds[i].events = POLLIN;
+        assert_int_not_equal(fds[i].fd, -1);
+        assert_int_equal(write(fds[i].fd, "\x06", 1), 1);
+    }
+
+    for (i = 0, n = 0; i < BOUND && n < 63 - 48; i++) {
+        n = (unsigned) poll(fds, 63, 1);
+    }
+
+    assert_int_equal(n, 63 - 48);
+    assert_true(ask(port, "\x07", 1, text) > 0);
+    assert_int_equal(strncmp(text, "goroutines: ", 12), 0);
+
+    (void) poll(fds, 63, 0);
+
+    for (i = 0; i < 63; i++) {
+
+        if (fds[i].revents & POLLIN) {
+            assert_true(read(fds[i].fd, text, sizeof(text)) > 0);
+            assert_int_equal(strncmp(text, "Too many others ", 16), 0);
+        }
+    }
+
+    for (i = 0; i < 63; i++) {
+        (void) close(fds[i].fd);
+    }
+
+    prt_stop();
+}
+
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+static char *volatile  block;              /* or malloc() is optimized away */
+static char        *closed;                /* pages of the heap's end */
+static size_t       nclosed;
+static atomic_int   locked;                /* 1: within malloc(), 2: go on */
+
+
+/*
+ * The pages behind the last block are closed, and malloc() writes there while
+ * it has its lock: this is where it hangs, until the others have asked.
+ */
+
+static void
+hang(int sig)
+{
+    (void) sig;
+
+    atomic_store(&locked, 1);
+
+    while (atomic_load(&locked) != 2) { /* void */ }
+
+    (void) mprotect(closed, nclosed, PROT_READ|PROT_WRITE);
+}
+
+
+static void *
+ask_locked(void *data)
+{
+    char             *texts;
+    unsigned          port;
+    struct timespec   begin, end;
+
+    port = *(unsigned *) data;
+    texts = malloc(5 * 4096);
+
+    if (texts == NULL) {
+        return NULL;
+    }
+
+    memset(texts, 0, 5 * 4096);
+
+    while (atomic_load(&locked) != 1) { /* void */ }
+
+    (void) ask(port, "\x02", 1, texts);
+    (void) ask(port, "\x01", 1, texts + 4096);
+
+    /* nobody waits for it once more */
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &begin);
+    (void) ask(port, "\x03", 1, texts + 2 * 4096);
+    (void) clock_gettime(CLOCK_MONOTONIC, &end);
+
+    (void) snprintf(texts + 3 * 4096, 4096, "%ld",
+                    (end.tv_sec - begin.tv_sec) * 1000
+                    + (end.tv_nsec - begin.tv_nsec) / 1000000);
+
+    (void) ask(port, "\x07", 1, texts + 4 * 4096);
+
+    atomic_store(&locked, 2);
+
+    return texts;
+}
+
+
+static void
+hangs_in_malloc(void **state)
+{
+    int                i;
+    char              *first, *texts, text[4096];
+    void              *result;
+    unsigned           port;
+    pthread_t          thread;
+    struct sigaction   sa, old;
+
+    (void) state;
+
+    start(ports);
+    port = wait_port(ports);
+
+    assert_int_equal(pthread_create(&thread, NULL, ask_locked, &port), 0);
+
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_handler = hang;
+    assert_int_equal(sigaction(SIGSEGV, &sa, &old), 0);
+
+    (void) mallopt(M_TOP_PAD, 1 << 20);
+    (void) malloc_trim(0);
+
+    /* until the heap's end is behind it: holes are filled first */
+
+    do {
+        first = malloc(BLOCK);
+        assert_non_null(first);
+
+    } while ((char *) sbrk(0) - first < 4 * BLOCK
+             || (char *) sbrk(0) - first > (2 << 20));
+
+    closed = (char *) (((uintptr_t) first + BLOCK + 8191) & ~(uintptr_t) 4095);
+    nclosed = (size_t) ((char *) sbrk(0) - closed) & ~(size_t) 4095;
+
+    assert_int_equal(mprotect(closed, nclosed, PROT_NONE), 0);
+
+    for (i = 0; i < 64 && !atomic_load(&locked); i++) {
+        block = malloc(BLOCK);
+    }
+
+    assert_int_equal(atomic_exchange(&locked, 2), 2);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal(sigaction(SIGSEGV, &old, NULL), 0);
+
+    texts = result;
+    assert_non_null(texts);
+    assert_string_equal(texts, "malloc() is locked: nothing was given back.\n");
+    assert_int_equal(strncmp(texts + 4096, "goroutine 1 [", 13), 0);
+    assert_int_equal(strncmp(texts + 2 * 4096, "alloc: 0 bytes\n", 15), 0);
+    assert_non_null(strstr(texts + 2 * 4096, "\nmalloc() is locked: "));
+    assert_null(strstr(texts + 2 * 4096, "\nresident: 0 bytes"));
+    assert_true(atoi(texts + 3 * 4096) < 1000);
+    assert_int_equal(strncmp(texts + 4 * 4096, "goroutines: ", 12), 0);
+
+    /* and when it goes on, all is as before */
+
+    for (i = 0; i < BOUND; i++) {
+        assert_true(ask(port, "\x02", 1, text) > 0);
+
+        if (strcmp(text, "ok") == 0) {
+            break;
+        }
+
+        (void) usleep(1000);
+    }
+
+    assert_string_equal(text, "ok");
+    assert_true(ask(port, "\x03", 1, text) > 0);
+    assert_null(strstr(text, "malloc() is locked"));
+
+    free(texts);
+
+    prt_stop();
+}
+
+
+#endif /* their malloc() is another one */
 
 
 static int
@@ -441,7 +797,14 @@ main(void)
         cmocka_unit_test(storm),
         cmocka_unit_test(ends),
         cmocka_unit_test(child),
-        cmocka_unit_test(directories)
+        cmocka_unit_test(directories),
+        cmocka_unit_test(comes_back),
+        cmocka_unit_test(anothers),
+        cmocka_unit_test(no_descriptors),
+        cmocka_unit_test(places),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        cmocka_unit_test(hangs_in_malloc)
+#endif
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
