@@ -550,6 +550,10 @@ ngx_http_hosted_pool_burn(void *data, ngx_log_t *log)
     ngx_http_hosted_task_t *t = data;
 
     hosted_burn(&t->burn, t->ctx->args.ms * NGX_HTTP_HOSTED_MS);
+
+    /* no jump instead of the call: this function is to be in the stack */
+
+    ngx_memory_barrier();
 }
 
 
