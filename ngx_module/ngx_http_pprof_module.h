@@ -202,13 +202,14 @@ typedef struct {
 } ngx_http_pprof_hot_t;
 
 
+extern ngx_http_pprof_hot_t  ngx_http_pprof_hot;
+
+
 /*
  * waits: the requests that an event works on, and what they wait for then.
  * Nearly every event's request is over with it: that has to cost next to
  * nothing.
  */
-
-extern ngx_http_pprof_hot_t  ngx_http_pprof_hot;
 
 extern ngx_module_t  ngx_http_pprof_wait_module;
 

@@ -19,7 +19,7 @@
 
 
 static ngx_int_t ngx_http_pprof_recorder_command(ngx_http_request_t *r,
-    prt_recorder_command_t command, uint64_t duration);
+    prt_recorder_command_t command);
 static ngx_int_t ngx_http_pprof_recorder_done(ngx_http_request_t *r,
     prt_job_t *job);
 static ngx_int_t ngx_http_pprof_recorder_state(ngx_http_request_t *r);
@@ -53,50 +53,21 @@ ngx_http_pprof_recorder_handler(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_pprof_recorder_run_handler(ngx_http_request_t *r)
 {
-    uint64_t   duration;
-    ngx_int_t  rc;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    duration = 0;
-
-    rc = ngx_http_pprof_recorder_duration(r, &duration);
-    if (rc != NGX_DECLINED) {
-        return rc;
-    }
-
-    return ngx_http_pprof_recorder_command(r, PRT_RECORDER_RUN, duration);
+    return ngx_http_pprof_recorder_command(r, PRT_RECORDER_RUN);
 }
 
 
 ngx_int_t
 ngx_http_pprof_recorder_stop_handler(ngx_http_request_t *r)
 {
-    ngx_int_t  rc;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return ngx_http_pprof_recorder_command(r, PRT_RECORDER_STOP, 0);
+    return ngx_http_pprof_recorder_command(r, PRT_RECORDER_STOP);
 }
 
 
 ngx_int_t
 ngx_http_pprof_recorder_snapshot_handler(ngx_http_request_t *r)
 {
-    ngx_int_t  rc;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return ngx_http_pprof_recorder_command(r, PRT_RECORDER_SNAPSHOT, 0);
+    return ngx_http_pprof_recorder_command(r, PRT_RECORDER_SNAPSHOT);
 }
 
 
@@ -131,11 +102,25 @@ ngx_http_pprof_recorder_file_handler(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_pprof_recorder_command(ngx_http_request_t *r,
-    prt_recorder_command_t command, uint64_t duration)
+    prt_recorder_command_t command)
 {
-    uint64_t               events;
+    uint64_t               events, duration;
     ngx_int_t              rc;
     ngx_http_pprof_ctx_t  *ctx;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    duration = 0;
+
+    if (command == PRT_RECORDER_RUN) {
+        rc = ngx_http_pprof_recorder_duration(r, &duration);
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
 
     if (ngx_http_pprof_events(r, &events) != NGX_OK) {
         return ngx_http_pprof_recorder_error(r, NGX_HTTP_BAD_REQUEST,

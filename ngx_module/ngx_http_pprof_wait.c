@@ -114,7 +114,6 @@ ngx_module_t  ngx_http_pprof_wait_module = {
 };
 
 
-static ngx_uint_t    ngx_http_pprof_wait_on;      /* the loop is observed */
 static ngx_queue_t   ngx_http_pprof_wait_others;
 
 /* by state, whether in an upstream, and whether it is a subrequest */
@@ -131,7 +130,6 @@ ngx_http_pprof_wait_start(void)
 
     ngx_http_pprof_hot.request = NULL;
     ngx_http_pprof_hot.left = 0;
-    ngx_http_pprof_wait_on = 1;
 }
 
 
@@ -202,7 +200,7 @@ ngx_http_pprof_wait_arrive(ngx_http_request_t *r)
     ngx_http_request_t     *last;
     ngx_http_pprof_wait_t  *w;
 
-    if (!ngx_http_pprof_wait_on) {
+    if (!ngx_http_pprof_hot.on) {
         return;
     }
 
@@ -287,7 +285,7 @@ ngx_http_pprof_wait_ended(ngx_http_request_t *r)
 
     ngx_http_pprof_hot.request = NULL;
 
-    if (!ngx_http_pprof_wait_on) {
+    if (!ngx_http_pprof_hot.on) {
         return;
     }
 

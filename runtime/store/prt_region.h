@@ -151,9 +151,9 @@ struct prt_region_s {
 
 /*
  * Takes a slot of "size" bytes for this process, and "ring" bytes beside it: one
- * never used, or the one
- * whose process has been gone for the longest time; its memory is zeroed.  The slot is visible after
- * prt_region_publish().  Returns its number, or -1 with "error" filled.
+ * never used, or the one whose process has been gone for the longest time; its
+ * memory is zeroed.  The slot is visible after prt_region_publish().  Returns its
+ * number, or -1 with "error" filled.
  */
 int prt_region_claim(prt_region_t *region, size_t size, size_t ring,
     int worker, char error[PRT_ERROR_LEN]);
