@@ -19,15 +19,9 @@
 #include "hosted_work.h"
 
 
-/*
- * One round of heavy and light.  The length is 1 ms times the square of the
- * golden ratio: a round that divides the kernel's tick or the sampling period
- * would put every sample at the same place of the round, and a random one
- * would need many more samples for the same precision.
- */
+/* The mean length of a round of heavy and light, if nobody asks for another. */
 
-#define HOSTED_ROUND_HEAVY  1963525   /* ns */
-#define HOSTED_ROUND_LIGHT  654508    /* ns */
+#define HOSTED_ROUND        2618033   /* ns */
 
 /* Steps between two looks at the clock: about 20 us on a machine of 2020. */
 
@@ -97,13 +91,14 @@ hosted_tid(void)
 void
 hosted_burn(hosted_burn_t *b, uint64_t ns)
 {
-    uint64_t  now, from, total, want, round, heavy, light, turn, random;
+    uint64_t  now, from, total, want, heavy, light, part, turn, random;
 
     b->tid = hosted_tid();
 
+    part = (b->round ? b->round : HOSTED_ROUND) / 4;
     total = b->heavy + b->light + ns;
-    heavy = b->heavy + HOSTED_ROUND_HEAVY;
-    light = b->light + HOSTED_ROUND_LIGHT;
+    heavy = b->heavy;
+    light = b->light;
     now = hosted_cpu_clock();
     random = now;
 
@@ -113,11 +108,19 @@ hosted_burn(hosted_burn_t *b, uint64_t ns)
      * thread's time is left out.
      */
 
-    for ( ;; ) {
-        round = b->heavy + b->light;
-        if (round >= total) {
-            break;
-        }
+    while (b->heavy + b->light < total) {
+
+        /*
+         * Rounds are of no one length: samples come with the ticks of the
+         * clock, and on a busy machine a thread runs from tick to tick, so they
+         * would find it at the same place of each round.
+         */
+
+        random = random * 6364136223846793005 + 1442695040888963407;
+        turn = part / 2 + (random >> 33) % part;
+
+        heavy += 3 * turn;
+        light += turn;
 
         want = total - total / 4;
         want = want < heavy ? want : heavy;
@@ -136,22 +139,6 @@ hosted_burn(hosted_burn_t *b, uint64_t ns)
             now = hosted_light(from + want - b->light);
             b->light += now - from;
         }
-
-        if (b->heavy + b->light == round) {
-            break;
-        }
-
-        /*
-         * Rounds are of no one length: samples come with the ticks of the
-         * clock, and on a busy machine a thread runs from tick to tick, so they
-         * would find it at the same place of each round.
-         */
-
-        random = random * 6364136223846793005 + 1442695040888963407;
-        turn = HOSTED_ROUND_LIGHT / 2 + (random >> 33) % HOSTED_ROUND_LIGHT;
-
-        heavy += turn * HOSTED_ROUND_HEAVY / HOSTED_ROUND_LIGHT;
-        light += turn;
     }
 }
 

@@ -23,11 +23,16 @@
 #endif
 
 
-/* CPU time of the calling thread, by its own clock */
+/*
+ * CPU time of the calling thread, by its own clock; round is the mean length of
+ * a turn of both functions, 0 for some 2.6 ms.  The longer it is, the less the
+ * shares of a regular sampler vary: it misjudges a turn by a sample at most.
+ */
 
 typedef struct {
     uint64_t               heavy;
     uint64_t               light;
+    uint64_t               round;
     long                   tid;
 } hosted_burn_t;
 

@@ -13,8 +13,9 @@
  * override the directive's ("/burn?ms=200").  The works and their keys:
  *
  *     burn     CPU on the event loop, hosted_heavy() to hosted_light() 3:1,
- *              of ms (thread CPU time); slice=N gives the loop back every
- *              N ms, so that it serves others meanwhile
+ *              of ms (thread CPU time), by turns of round=N ms, or 2.6;
+ *              slice=N gives the loop back every N ms, so that it serves
+ *              others meanwhile
  *     deep     ms of CPU at the bottom of depth calls of hosted_deep_a() and
  *              hosted_deep_b() by turns
  *     pool     burn in tasks=N thread pool tasks, each of ms; pool=NAME (of
@@ -92,6 +93,7 @@ typedef enum {
 typedef struct {
     ngx_uint_t                     ms;
     ngx_uint_t                     slice;
+    ngx_uint_t                     round;
     ngx_uint_t                     depth;
     ngx_uint_t                     tasks;
     ngx_uint_t                     detach;
@@ -218,6 +220,7 @@ static ngx_http_hosted_arg_t  ngx_http_hosted_arg_names[] = {
 
     { ngx_string("ms"), 600000, offsetof(ngx_http_hosted_args_t, ms) },
     { ngx_string("slice"), 600000, offsetof(ngx_http_hosted_args_t, slice) },
+    { ngx_string("round"), 600000, offsetof(ngx_http_hosted_args_t, round) },
     { ngx_string("depth"), 10000, offsetof(ngx_http_hosted_args_t, depth) },
     { ngx_string("tasks"), NGX_HTTP_HOSTED_TASKS,
       offsetof(ngx_http_hosted_args_t, tasks) },
@@ -431,6 +434,8 @@ ngx_http_hosted_burn(ngx_http_request_t *r, ngx_http_hosted_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
+    ctx->burn.round = ctx->args.round * NGX_HTTP_HOSTED_MS;
+
     if (ctx->args.slice == 0) {
         hosted_burn(&ctx->burn, ctx->args.ms * NGX_HTTP_HOSTED_MS);
         return ngx_http_hosted_answer(r, ctx);
@@ -549,6 +554,7 @@ ngx_http_hosted_pool_burn(void *data, ngx_log_t *log)
 {
     ngx_http_hosted_task_t *t = data;
 
+    t->burn.round = t->ctx->args.round * NGX_HTTP_HOSTED_MS;
     hosted_burn(&t->burn, t->ctx->args.ms * NGX_HTTP_HOSTED_MS);
 
     /* no jump instead of the call: this function is to be in the stack */
