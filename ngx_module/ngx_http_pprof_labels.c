@@ -74,6 +74,8 @@ static ngx_int_t ngx_http_pprof_enter(ngx_http_request_t *r,
 static ngx_int_t ngx_http_pprof_enter_anew(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph) __attribute__((noinline));
 static void ngx_http_pprof_labels_meet(ngx_http_request_t *r);
+static void ngx_http_pprof_labels_client(ngx_http_request_t *r)
+    __attribute__((noinline));
 static ngx_int_t ngx_http_pprof_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_traced(ngx_http_request_t *r,
     ngx_http_phase_handler_t *ph);
@@ -341,23 +343,26 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
 {
     ngx_http_request_t  *r;
 
-    ngx_http_pprof_wait_end(now);
-    ngx_http_pprof_hot.begun = now;
-
-    prt_labels = 0;
-
     /* of a client's connection, which has no request yet or any more */
 
-    if (ev->handler == ngx_http_pprof_hot.idle) {
+    r = ev->handler == ngx_http_pprof_hot.idle
+        ? NULL : ngx_http_pprof_labels_request(ev);
+
+    if (!ngx_http_pprof_labels_goes_on(r)) {
+        ngx_http_pprof_wait_end(now);
+    }
+
+    ngx_http_pprof_hot.begun = now;
+
+    if (r == NULL) {
+        prt_labels = 0;
         return;
     }
 
-    r = ngx_http_pprof_labels_request(ev);
+    prt_labels = ngx_http_pprof_labels_of(r);
 
-    if (r) {
-        prt_labels = ngx_http_pprof_labels_of(r);
-        ngx_http_pprof_wait_see(r);
-    }
+    ngx_http_pprof_wait_see(r);
+    ngx_http_pprof_hot.upstreamed = r->upstream;
 }
 
 
@@ -742,6 +747,8 @@ ngx_http_pprof_enter_anew(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
         ngx_http_pprof_labels_meet(r);
     }
 
+    ngx_http_pprof_hot.upstreamed = r->upstream;
+
     return ngx_http_pprof_hot.checkers[phase](r, ph);
 }
 
@@ -751,16 +758,25 @@ ngx_http_pprof_enter_anew(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
 static void
 ngx_http_pprof_labels_meet(ngx_http_request_t *r)
 {
+    if (ngx_http_pprof_hot.client == NULL) {
+        ngx_http_pprof_labels_client(r);
+    }
+
+    ngx_http_pprof_wait_switch(r);
+}
+
+
+static void
+ngx_http_pprof_labels_client(ngx_http_request_t *r)
+{
     ngx_connection_t  *c;
 
     c = r->connection;
 
-    if (ngx_http_pprof_hot.client == NULL && c->data == r) {
+    if (c->data == r) {
         ngx_http_pprof_hot.client = c->read->handler;
         ngx_http_pprof_hot.log_error = c->log->handler;
     }
-
-    ngx_http_pprof_wait_switch(r);
 }
 
 
@@ -784,7 +800,9 @@ ngx_http_pprof_labels_output(ngx_http_request_t *r)
     }
 
     prt_labels = ngx_http_pprof_labels_of(r);
+
     ngx_http_pprof_wait_see(r);
+    ngx_http_pprof_hot.upstreamed = r->upstream;
 }
 
 
@@ -837,13 +855,24 @@ ngx_http_pprof_labels_trace(ngx_uint_t on)
 static ngx_int_t
 ngx_http_pprof_traced(ngx_http_request_t *r, ngx_http_phase_handler_t *ph)
 {
+    uint32_t    labels;
     ngx_uint_t  phase;
 
     phase = ngx_http_pprof_hot.phases[r->phase_handler];
+    labels = ngx_http_pprof_labels_in(r, phase);
 
-    ngx_http_pprof_trace_phase(r, ngx_http_pprof_labels_in(r, phase));
+    if (ngx_http_pprof_hot.client == NULL) {
+        ngx_http_pprof_labels_client(r);
+    }
 
-    return ngx_http_pprof_enter(r, ph);
+    /* it sees to it that this is the request that the event works on */
+
+    ngx_http_pprof_trace_phase(r, labels);
+
+    prt_labels = labels;
+    ngx_http_pprof_hot.upstreamed = r->upstream;
+
+    return ngx_http_pprof_hot.checkers[phase](r, ph);
 }
 
 

@@ -176,6 +176,7 @@ void ngx_http_pprof_labels_learn(ngx_http_request_t *r);
 typedef struct {
     ngx_http_request_t         *request;     /* the event works on; NULL: none */
     ngx_uint_t                  left;        /* others that it worked on */
+    void                       *upstreamed;  /* its upstream, as labels know it */
     uint64_t                    begun;       /* the event, in ticks */
 
     /*
@@ -229,7 +230,9 @@ extern ngx_uint_t           ngx_http_pprof_tracing;
 
 void ngx_http_pprof_trace_switch(ngx_http_request_t *r, ngx_uint_t new);
 void ngx_http_pprof_trace_left(ngx_http_request_t *r);
-void ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now);
+void ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now,
+    ngx_uint_t state, uint32_t labels);
+void ngx_http_pprof_trace_over(ngx_http_request_t *r, uint64_t now);
 void ngx_http_pprof_trace_phase(ngx_http_request_t *r, uint32_t labels);
 void ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels);
 
@@ -240,6 +243,19 @@ ngx_http_pprof_wait_end(uint64_t now)
     if (ngx_http_pprof_hot.request || ngx_http_pprof_hot.left) {
         ngx_http_pprof_wait_over(now);
     }
+}
+
+
+/*
+ * The next event of the same turn is of the same request, mostly as what has
+ * come makes two events of its connection: it has not waited.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_http_pprof_labels_goes_on(ngx_http_request_t *r)
+{
+    return r != NULL && ngx_http_pprof_hot.request == r
+           && ngx_http_pprof_hot.left == 0;
 }
 
 
@@ -269,14 +285,15 @@ ngx_http_pprof_wait_log(ngx_http_request_t *r)
 
 /*
  * A response goes on after reads by threads, or by what Lua waited for, too.
- * The labels are right already where the event came to the request by its
- * phases, and no upstream is there since.
+ * The labels are right already where the event came to the request before, and
+ * no other upstream is there since.
  */
 
 static ngx_inline ngx_uint_t
 ngx_http_pprof_labels_seen(ngx_http_request_t *r)
 {
-    return ngx_http_pprof_hot.request == r && r->upstream == NULL;
+    return ngx_http_pprof_hot.request == r
+           && ngx_http_pprof_hot.upstreamed == r->upstream;
 }
 
 

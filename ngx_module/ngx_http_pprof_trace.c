@@ -48,14 +48,15 @@ static void ngx_http_pprof_trace_stop(void);
 static unsigned ngx_http_pprof_trace_class(ngx_uint_t name);
 static void ngx_http_pprof_trace_begin(ngx_event_t *ev, uint64_t now);
 static void ngx_http_pprof_trace_end(uint64_t now);
-static void ngx_http_pprof_trace_over(uint64_t now);
+static void ngx_http_pprof_trace_clients_over(uint64_t now);
 static ngx_uint_t ngx_http_pprof_trace_sampled(ngx_connection_t *c);
 static ngx_connection_t *ngx_http_pprof_trace_client(ngx_event_t *ev);
 static ngx_http_pprof_name_t ngx_http_pprof_trace_idle(ngx_connection_t *c);
 static void ngx_http_pprof_trace_add(ngx_connection_t *c);
 static void ngx_http_pprof_trace_see(ngx_http_request_t *r);
 static void ngx_http_pprof_trace_task(ngx_http_request_t *r, uint64_t now);
-static uint64_t ngx_http_pprof_trace_g(ngx_http_request_t *r);
+static ngx_inline uint64_t ngx_http_pprof_trace_g(ngx_http_request_t *r);
+static uint64_t ngx_http_pprof_trace_number(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_pprof_trace_own(ngx_http_request_t *r);
 static uint64_t ngx_http_pprof_trace_root(ngx_http_request_t *r);
 static uint64_t ngx_http_pprof_trace_listening(ngx_listening_t *ls);
@@ -66,7 +67,8 @@ ngx_uint_t                     ngx_http_pprof_tracing;
 
 static ngx_uint_t              ngx_http_pprof_trace_sample;
 static uint64_t                ngx_http_pprof_trace_turn;     /* of the loop, ticks */
-static uint64_t                ngx_http_pprof_trace_current;  /* goroutine */
+static uint64_t                ngx_http_pprof_trace_current;  /* goroutine ... */
+static ngx_http_request_t     *ngx_http_pprof_trace_whose;    /* ... of this one */
 static ngx_http_request_t     *ngx_http_pprof_trace_last;     /* task that began */
 static ngx_uint_t              ngx_http_pprof_trace_named;    /* by a phase */
 static ngx_uint_t              ngx_http_pprof_trace_first;    /* no task has as yet */
@@ -134,6 +136,7 @@ ngx_http_pprof_trace_start(void)
 
     ngx_http_pprof_trace_turn = 0;
     ngx_http_pprof_trace_current = 0;
+    ngx_http_pprof_trace_whose = NULL;
     ngx_http_pprof_trace_last = NULL;
     ngx_http_pprof_trace_labels = 0;
     ngx_http_pprof_trace_nclients = 0;
@@ -194,8 +197,15 @@ ngx_http_pprof_trace_begin(ngx_event_t *ev, uint64_t now)
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
+    r = ngx_http_pprof_labels_request(ev);
+
+    if (ngx_http_pprof_labels_goes_on(r)) {
+        ngx_http_pprof_labels_begin(ev, now);
+        return;
+    }
+
     ngx_http_pprof_wait_end(now);
-    ngx_http_pprof_trace_over(now);
+    ngx_http_pprof_trace_clients_over(now);
 
     if (ngx_http_pprof_trace_turn != prt_loop_turn()) {
         ngx_http_pprof_trace_turn = prt_loop_turn();
@@ -207,10 +217,8 @@ ngx_http_pprof_trace_begin(ngx_event_t *ev, uint64_t now)
     root = 0;
     flags = PRT_TRACE_READY;
 
-    r = ngx_http_pprof_labels_request(ev);
-
     if (r) {
-        g = ngx_http_pprof_trace_g(r);
+        g = ngx_http_pprof_trace_number(r);
 
         if (g) {
             root = ngx_http_pprof_trace_root(r);
@@ -235,6 +243,7 @@ ngx_http_pprof_trace_begin(ngx_event_t *ev, uint64_t now)
     prt_trace_run(now, g, flags, root);
 
     ngx_http_pprof_trace_current = g;
+    ngx_http_pprof_trace_whose = r;
     ngx_http_pprof_trace_labels = 0;
     ngx_http_pprof_trace_first = 1;
 
@@ -248,7 +257,7 @@ static void
 ngx_http_pprof_trace_end(uint64_t now)
 {
     ngx_http_pprof_wait_end(now);
-    ngx_http_pprof_trace_over(now);
+    ngx_http_pprof_trace_clients_over(now);
 
     prt_trace_wait(now);
 }
@@ -257,7 +266,7 @@ ngx_http_pprof_trace_end(uint64_t now)
 /* The event is over.  Connections without a request that waits are idle. */
 
 static void
-ngx_http_pprof_trace_over(uint64_t now)
+ngx_http_pprof_trace_clients_over(uint64_t now)
 {
     ngx_uint_t                      i;
     ngx_http_pprof_trace_client_t  *client;
@@ -305,6 +314,10 @@ static ngx_inline ngx_uint_t
 ngx_http_pprof_trace_sampled(ngx_connection_t *c)
 {
     uint64_t  hash;
+
+    if (ngx_http_pprof_trace_sample == 1) {
+        return 1;
+    }
 
     hash = (uint64_t) c->number * 0x9e3779b97f4a7c15ull >> 32;
 
@@ -369,7 +382,8 @@ ngx_http_pprof_trace_switch(ngx_http_request_t *r, ngx_uint_t new)
 {
     uint64_t  g, now;
 
-    g = ngx_http_pprof_trace_g(r);
+    g = ngx_http_pprof_trace_number(r);
+    ngx_http_pprof_trace_whose = r;
 
     if (g == 0) {
 
@@ -505,6 +519,7 @@ ngx_http_pprof_trace_done(ngx_http_request_t *r, uint32_t labels)
 
     ngx_http_pprof_trace_labels = 0;
     ngx_http_pprof_trace_last = NULL;
+    ngx_http_pprof_trace_whose = NULL;
 
     if (ngx_http_pprof_trace_own(r)) {
         prt_trace_end(now, g);
@@ -546,7 +561,8 @@ ngx_http_pprof_trace_status(ngx_http_request_t *r)
 /* The event is over, and leaves the request to wait. */
 
 void
-ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now)
+ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now,
+    ngx_uint_t state, uint32_t labels)
 {
     uint64_t    g;
     ngx_uint_t  i;
@@ -557,27 +573,43 @@ ngx_http_pprof_trace_wait(ngx_http_request_t *r, uint64_t now)
         return;
     }
 
-    if (r->done && r != r->main) {
-        prt_trace_end(now, g);
-        return;
-    }
-
     for (i = 0; i < ngx_http_pprof_trace_nclients; i++) {
         if (ngx_http_pprof_trace_clients[i].number == g) {
             ngx_http_pprof_trace_clients[i].waits = 1;
         }
     }
 
-    prt_trace_block(now, g,
-                    ngx_http_pprof_trace_states[ngx_http_pprof_state(r)],
-                    ngx_http_pprof_labels(r, NULL));
+    prt_trace_block(now, g, ngx_http_pprof_trace_states[state], labels);
+}
+
+
+/* A subrequest is. */
+
+void
+ngx_http_pprof_trace_over(ngx_http_request_t *r, uint64_t now)
+{
+    uint64_t  g;
+
+    g = ngx_http_pprof_trace_g(r);
+
+    if (g) {
+        prt_trace_end(now, g);
+    }
 }
 
 
 /* The number of its goroutine; 0: it is not among the sampled ones. */
 
-static uint64_t
+static ngx_inline uint64_t
 ngx_http_pprof_trace_g(ngx_http_request_t *r)
+{
+    return ngx_http_pprof_trace_whose == r ? ngx_http_pprof_trace_current
+                                           : ngx_http_pprof_trace_number(r);
+}
+
+
+static uint64_t
+ngx_http_pprof_trace_number(ngx_http_request_t *r)
 {
     ngx_connection_t  *c;
 

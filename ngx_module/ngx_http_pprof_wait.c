@@ -76,6 +76,9 @@ static void ngx_http_pprof_wait_state(ngx_http_request_t *r,
 static void ngx_http_pprof_wait_book(ngx_http_pprof_wait_t *w);
 static ngx_http_pprof_wait_stack_t *ngx_http_pprof_wait_stack(
     ngx_http_request_t *r, ngx_http_pprof_name_t state);
+static void ngx_http_pprof_wait_frames(ngx_http_pprof_wait_stack_t *stack,
+    ngx_http_pprof_name_t state, ngx_uint_t upstream, ngx_uint_t sub)
+    __attribute__((noinline));
 static ngx_http_pprof_wait_t *ngx_http_pprof_wait_get(ngx_http_request_t *r);
 static ngx_http_pprof_wait_t *ngx_http_pprof_wait_make(ngx_http_request_t *r);
 static void ngx_http_pprof_wait_cleanup(void *data);
@@ -186,6 +189,7 @@ ngx_http_pprof_wait_switch(ngx_http_request_t *r)
             && !r->internal && !r->filter_finalize)
         {
             ngx_http_pprof_hot.request = r;
+            ngx_http_pprof_hot.upstreamed = NULL;
             return;
         }
     }
@@ -211,6 +215,7 @@ ngx_http_pprof_wait_arrive(ngx_http_request_t *r)
     }
 
     ngx_http_pprof_hot.request = r;
+    ngx_http_pprof_hot.upstreamed = NULL;
 
     w = ngx_http_pprof_wait_get(r);
 
@@ -367,15 +372,17 @@ ngx_http_pprof_wait_state(ngx_http_request_t *r, ngx_http_pprof_wait_t *w,
     uint64_t now)
 {
     uint32_t                      labels;
+    ngx_http_pprof_name_t         state;
     ngx_http_pprof_wait_stack_t  *stack;
-
-    if (ngx_http_pprof_tracing) {
-        ngx_http_pprof_trace_wait(r, now);
-    }
 
     /* a subrequest is over, a main request is when it is logged */
 
     if (r->done && r != r->main) {
+
+        if (ngx_http_pprof_tracing) {
+            ngx_http_pprof_trace_over(r, now);
+        }
+
         ngx_http_pprof_wait_book(w);
         return;
     }
@@ -388,8 +395,13 @@ ngx_http_pprof_wait_state(ngx_http_request_t *r, ngx_http_pprof_wait_t *w,
     }
 #endif
 
-    stack = ngx_http_pprof_wait_stack(r, ngx_http_pprof_state(r));
+    state = ngx_http_pprof_state(r);
+    stack = ngx_http_pprof_wait_stack(r, state);
     labels = ngx_http_pprof_labels(r, NULL);
+
+    if (ngx_http_pprof_tracing) {
+        ngx_http_pprof_trace_wait(r, now, state, labels);
+    }
 
     if (w->stack != stack || w->labels != labels) {
         ngx_http_pprof_wait_book(w);
@@ -444,8 +456,7 @@ ngx_http_pprof_wait_book(ngx_http_pprof_wait_t *w)
 static ngx_http_pprof_wait_stack_t *
 ngx_http_pprof_wait_stack(ngx_http_request_t *r, ngx_http_pprof_name_t state)
 {
-    uint64_t                      frames[NGX_HTTP_PPROF_WAIT_FRAMES];
-    ngx_uint_t                    n, upstream, sub;
+    ngx_uint_t                    upstream, sub;
     ngx_http_pprof_wait_stack_t  *stack;
 
     upstream = r->upstream && r->upstream->state
@@ -454,9 +465,20 @@ ngx_http_pprof_wait_stack(ngx_http_request_t *r, ngx_http_pprof_name_t state)
 
     stack = &ngx_http_pprof_wait_stacks[state][upstream][sub];
 
-    if (stack->wait) {
-        return stack;
+    if (stack->wait == 0) {
+        ngx_http_pprof_wait_frames(stack, state, upstream, sub);
     }
+
+    return stack;
+}
+
+
+static void
+ngx_http_pprof_wait_frames(ngx_http_pprof_wait_stack_t *stack,
+    ngx_http_pprof_name_t state, ngx_uint_t upstream, ngx_uint_t sub)
+{
+    uint64_t    frames[NGX_HTTP_PPROF_WAIT_FRAMES];
+    ngx_uint_t  n;
 
     n = 0;
     frames[n++] = prt_frame("event loop", sizeof("event loop") - 1);
@@ -471,8 +493,6 @@ ngx_http_pprof_wait_stack(ngx_http_request_t *r, ngx_http_pprof_name_t state)
 
     stack->wait = prt_wait_stack(frames + 1, n - 1);
     stack->loop = prt_wait_stack(frames, n);
-
-    return stack;
 }
 
 

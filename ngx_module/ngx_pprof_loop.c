@@ -15,6 +15,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+#include <ngx_http.h>
 
 #include <ngx_pprof_module.h>
 
@@ -37,6 +38,8 @@ static ngx_int_t (*ngx_pprof_loop_process)(ngx_cycle_t *cycle,
 
 static void (*ngx_pprof_loop_begin)(ngx_event_t *ev, uint64_t now);
 static void (*ngx_pprof_loop_end)(uint64_t now);
+
+static ngx_uint_t  ngx_pprof_loop_begun;   /* an event has, in this turn */
 
 
 void
@@ -151,6 +154,7 @@ ngx_pprof_loop_wait(ngx_cycle_t *cycle, ngx_msec_t timer, ngx_uint_t flags)
     ngx_int_t  rc;
 
     ngx_pprof_loop_end(prt_loop_wait());
+    ngx_pprof_loop_begun = 0;
     prt_labels = 0;
 
     rc = ngx_pprof_loop_process(cycle, timer, flags);
@@ -161,12 +165,42 @@ ngx_pprof_loop_wait(ngx_cycle_t *cycle, ngx_msec_t timer, ngx_uint_t flags)
 }
 
 
+/*
+ * Whether the handler does nothing: with what has come on a socket the kernel
+ * tells each time that it can be written to, too, and whoever keeps a connection
+ * for later has no use for that.  Such an event counts for the one before.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_pprof_loop_idle(ngx_event_t *ev)
+{
+    ngx_connection_t  *c;
+
+    if (!ev->write) {
+        return 0;
+    }
+
+    if (ev->handler == ngx_http_empty_handler) {
+        return 1;
+    }
+
+    /* an upstream's, in a cache; were it not so, there is an event to count for */
+
+    c = ev->data;
+
+    return ngx_pprof_loop_begun && c->idle && c->log == ngx_cycle->log;
+}
+
+
 /* The event may be gone when its handler has returned. */
 
 static ngx_inline void
 ngx_pprof_loop_handle(ngx_event_t *ev)
 {
-    ngx_pprof_loop_begin(ev, prt_loop_event((const void *) ev->handler));
+    if (!ngx_pprof_loop_idle(ev)) {
+        ngx_pprof_loop_begun = 1;
+        ngx_pprof_loop_begin(ev, prt_loop_event((const void *) ev->handler));
+    }
 
     ev->handler(ev);
 }
