@@ -184,7 +184,7 @@ sub commands {
         is(memstat(answer(port($nginx, $pid), MEMSTATS), 'num-gc'), $trims + 1,
            "$how: gc: done");
 
-        ($code, $out) = gops($nginx, [ 'setgc', $target, '-5000' ]);
+        ($code, $out) = gops($nginx, [ 'setgc', $target, '50' ]);
         is($code, 0, "$how: setgc");
         like($out, qr/\ANothing is collected here/, "$how: setgc: refused");
 
