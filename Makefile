@@ -14,7 +14,7 @@ CXX       ?= c++
 PKGS      = libunwind libprotobuf-c libdw libelf zlib liblzma
 
 CFLAGS    ?= -O2 -g
-PRT_FLAGS = -std=gnu11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread \
+PRT_FLAGS = -std=gnu11 -falign-functions=64 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread \
             -Wall -Wextra -Werror -Wpointer-arith \
             -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
             -Iruntime -I$(BUILD)

@@ -16,9 +16,11 @@
 static ngx_http_pprof_name_t ngx_http_pprof_state_upstream(
     ngx_http_request_t *r);
 static ngx_http_pprof_name_t ngx_http_pprof_state_delayed(
-    ngx_http_request_t *r);
-static ngx_uint_t ngx_http_pprof_subrequests(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_pprof_reads_body(ngx_http_request_t *r);
+    ngx_http_request_t *r) __attribute__((noinline));
+static ngx_uint_t ngx_http_pprof_subrequests(ngx_http_request_t *r)
+    __attribute__((noinline));
+static ngx_uint_t ngx_http_pprof_reads_body(ngx_http_request_t *r)
+    __attribute__((noinline));
 
 
 ngx_http_pprof_name_t
@@ -48,7 +50,7 @@ ngx_http_pprof_state(ngx_http_request_t *r)
         return NGX_HTTP_PPROF_PROFILING;
     }
 
-    if (ngx_http_pprof_subrequests(r)) {
+    if ((r->postponed || c->data != r) && ngx_http_pprof_subrequests(r)) {
         return NGX_HTTP_PPROF_SUBREQUEST;
     }
 
@@ -62,7 +64,7 @@ ngx_http_pprof_state(ngx_http_request_t *r)
         return NGX_HTTP_PPROF_DISK;
     }
 
-    if (ngx_http_pprof_reads_body(r)) {
+    if (r->request_body && ngx_http_pprof_reads_body(r)) {
         return NGX_HTTP_PPROF_CLIENT_BODY;
     }
 
@@ -115,7 +117,7 @@ ngx_http_pprof_subrequests(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_pprof_reads_body(ngx_http_request_t *r)
 {
-    if (r != r->main || r->request_body == NULL) {
+    if (r != r->main) {
         return 0;
     }
 
