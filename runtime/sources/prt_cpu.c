@@ -30,6 +30,12 @@
 
 #define PRT_CPU_QUIET   100                /* times 0.1 ms, for a last handler */
 
+/*
+ * Threads that no hook saw are looked for with so many syncs at first, and then
+ * with one in so many: it is a file of each thread.
+ */
+#define PRT_CPU_LOOKS   5
+
 
 static int prt_cpu_start(unsigned table, char error[PRT_ERROR_LEN]);
 static void prt_cpu_sync(unsigned rate);
@@ -53,6 +59,7 @@ const prt_source_t  prt_cpu_source = {
 
 
 static unsigned                      prt_cpu_table;
+static unsigned                      prt_cpu_looks;   /* since a window opened */
 static _Atomic uint32_t              prt_cpu_rate;
 static _Atomic uint32_t              prt_cpu_inside;  /* handlers running */
 static _Atomic(prt_cpu_observer_pt)  prt_cpu_observer;
@@ -88,11 +95,16 @@ prt_cpu_sync(unsigned rate)
 
     if (rate != 0 && last == 0) {
         prt_cpu_forget();
+        prt_cpu_looks = 0;
     }
 
-    if (rate != 0) {
+    if (rate != 0 && (prt_cpu_looks < PRT_CPU_LOOKS
+                      || prt_cpu_looks % PRT_CPU_LOOKS == 0))
+    {
         prt_threads_scan();
     }
+
+    prt_cpu_looks++;
 
     untimed = 0;
     deaf = 0;
