@@ -440,8 +440,14 @@ ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
             / info[i].addresses);
 
         if (info[i].unnamed && path[0] == '/') {
-            ngx_http_pprof_print(page, "<code>tools/ngx-debuginfo %s</code>",
-                                 path);
+            if (info[i].advice) {
+                ngx_http_pprof_print(page, "%s it", info[i].advice);
+
+            } else {
+                ngx_http_pprof_print(page,
+                                     "<code>tools/ngx-debuginfo %s</code>",
+                                     path);
+            }
         }
 
         ngx_http_pprof_print(page, "</td></tr>\n");

@@ -278,9 +278,9 @@ PRT_EXPORT uint32_t prt_labels_make(const prt_label_text_t *labels,
 
 /*
  * Those of the calling thread.  Whoever sets them for a piece of work puts back
- * after it what was there before.
+ * after it what was there before.  Volatile, as handlers of signals read them.
  */
-PRT_EXPORT extern __thread uint32_t prt_labels
+PRT_EXPORT extern __thread volatile uint32_t prt_labels
     __attribute__((tls_model("initial-exec")));
 
 /* One of prt_labels_make()'s, of two literals. */
@@ -617,6 +617,7 @@ typedef struct {
 typedef struct {
     char                   path[256];     /* its end, if it is longer */
     const char            *source;        /* "debug info", "dynamic symbols", ... */
+    const char            *advice;        /* before the path; NULL: ngx-debuginfo's */
     uint32_t               addresses;
     uint32_t               unnamed;       /* of these, without a function's name */
 } prt_naming_info_t;

@@ -418,6 +418,34 @@ my $answer = $nginx->get('/debug/pprof/symbol?' . join '+', sort keys %name);
 my %symbol = $answer->{content} =~ /^(0x[0-9a-f]+) (.*)$/mg;
 is_deeply(\%symbol, \%name, 'symbol: the names of the profile');
 
+
+
+# A file that the workers may not read, and one that is not the one they run.
+
+unlink place($id);
+
+SKIP: {
+    skip 'workers are of the same user', 2 if $> != 0;
+
+    chmod 0600, $module;
+    $nginx->reload;
+    $p = profile_of();
+    chmod 0644, $module;
+
+    ok((grep { /^names: \d+ of \d+ are missing in \Q$module\E: let the workers read \Q$module\E$/ }
+        $p->comments), 'not readable: what mends it') or diag join "\n", $p->comments;
+    like(index_row(), qr{<td>nothing: the workers may not read its file</td>.*let the workers read it</td>},
+         'not readable: index');
+}
+
+$nginx->reload;
+rename $module, "$module.kept" or die $!;
+PprofTest::spew($module, 'another');
+$p = profile_of();
+ok((grep { /\Q$module\E: restart or upgrade nginx, which runs another file than \Q$module\E$/ }
+    $p->comments), 'replaced: what mends it') or diag join "\n", $p->comments;
+rename "$module.kept", $module or die $!;
+
 is(scalar(grep { /exited on signal/ } $nginx->error_log), 0, 'no worker died');
 
 

@@ -193,8 +193,10 @@ prt_pprof_type(prt_pprof_t *pprof, const prt_value_type_t *type)
 static int
 prt_pprof_names(prt_pprof_t *pprof)
 {
+    int                  file;
     size_t               i, n;
     uint32_t             addresses, unnamed;
+    const char          *advice;
     prt_naming_t        *naming;
     const prt_image_t   *image;
     const prt_report_t  *report;
@@ -222,6 +224,7 @@ prt_pprof_names(prt_pprof_t *pprof)
 
         if (naming->unnamed) {
             naming->path = image->path;
+            naming->sources = prt_symbols_sources(pprof->symbols, image);
             pprof->namings[n++] = *naming;
         }
     }
@@ -243,11 +246,14 @@ prt_pprof_names(prt_pprof_t *pprof)
 
         /* there is nothing to be had for the vDSO */
 
-        if (prt_pprof_comment(pprof, "names: %u of %u are missing in %s%s%s",
+        file = naming->path[0] == '/';
+        advice = prt_symbols_advice(naming->sources);
+        advice = advice ? advice : "run tools/ngx-debuginfo";
+
+        if (prt_pprof_comment(pprof, "names: %u of %u are missing in %s%s%s%s%s",
                               naming->unnamed, naming->addresses, naming->path,
-                              naming->path[0] == '/'
-                              ? ": run tools/ngx-debuginfo " : "",
-                              naming->path[0] == '/' ? naming->path : "") != 0)
+                              file ? ": " : "", file ? advice : "",
+                              file ? " " : "", file ? naming->path : "") != 0)
         {
             return -1;
         }

@@ -459,7 +459,7 @@ prt_pprof_mappings(prt_pprof_t *pprof)
             sources = prt_symbols_sources(pprof->symbols, segment->image);
 
             mapping->has_functions = !segment->unnamed
-                                     && sources != PRT_SYMBOL_NONE;
+                                     && !(sources & PRT_SYMBOL_NONE);
 
             if (mapping->has_functions && (sources & PRT_SYMBOL_DEBUG)) {
                 mapping->has_filenames = 1;

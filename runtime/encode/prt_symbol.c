@@ -233,7 +233,22 @@ prt_symbols_source(unsigned sources)
         }
     }
 
-    return "nothing: its file is not there, or is another one";
+    return sources & PRT_SYMBOL_DENIED
+           ? "nothing: the workers may not read its file"
+           : "nothing: its file is not there, or is another one";
+}
+
+
+const char *
+prt_symbols_advice(unsigned sources)
+{
+    if (!(sources & PRT_SYMBOL_NONE)) {
+        return NULL;
+    }
+
+    return sources & PRT_SYMBOL_DENIED
+           ? "let the workers read"
+           : "restart or upgrade nginx, which runs another file than";
 }
 
 

@@ -44,6 +44,7 @@
 #define PRT_SYMBOL_NONE          0x20     /* "nginx@?": no usable file, or no code there */
 #define PRT_SYMBOL_GIVEN         0x40     /* of a synthetic image */
 #define PRT_SYMBOL_REBUILT       0x80     /* of an object: debug info of a rebuild */
+#define PRT_SYMBOL_DENIED        0x100    /* of an object: we may not read its file */
 
 #define PRT_SYMBOL_NAMED         (PRT_SYMBOL_DEBUG | PRT_SYMBOL_SYMTAB        \
                                   | PRT_SYMBOL_DYNSYM | PRT_SYMBOL_PLT         \
@@ -90,7 +91,8 @@ unsigned prt_symbols_lookup(prt_symbols_t *symbols, const prt_image_t *image,
 
 /*
  * What there is to name addresses of this object: PRT_SYMBOL_* flags.
- * PRT_SYMBOL_NONE stands alone, when the object's file could not be used.
+ * PRT_SYMBOL_NONE stands alone, or with _DENIED, when the object's file could not
+ * be used.
  */
 unsigned prt_symbols_sources(prt_symbols_t *symbols, const prt_image_t *image);
 
@@ -114,6 +116,12 @@ unsigned prt_symbols_noted(prt_symbols_t *symbols, prt_naming_t *noted,
 
 /* "debug info", ".symtab", ...: the best of the sources. */
 const char *prt_symbols_source(unsigned sources);
+
+/*
+ * What is to be done to have all names, before the object's path; NULL: to run
+ * tools/ngx-debuginfo.
+ */
+const char *prt_symbols_advice(unsigned sources);
 
 /*
  * Fetches debug files of objects that were looked up and have none, from the

@@ -4,9 +4,12 @@
  */
 
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "encode/prt_debugfile.h"
 #include "encode/prt_pages.h"
@@ -153,7 +156,17 @@ prt_symbol_object_open(prt_symbol_object_t *object, const prt_image_t *image,
         sources |= PRT_SYMBOL_DEBUG;
     }
 
-    object->sources = sources ? sources : PRT_SYMBOL_NONE;
+    if (sources == 0) {
+        sources = PRT_SYMBOL_NONE;
+
+        if (faccessat(AT_FDCWD, object->path, R_OK, AT_EACCESS) == -1
+            && errno == EACCES)
+        {
+            sources |= PRT_SYMBOL_DENIED;
+        }
+    }
+
+    object->sources = sources;
 }
 
 

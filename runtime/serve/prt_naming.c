@@ -144,6 +144,7 @@ prt_naming_info(prt_naming_info_t *info, const prt_slot_t *slot,
     memcpy(info->path, path, len + 1);
 
     info->source = prt_symbols_source(atomic_load(&naming->sources));
+    info->advice = prt_symbols_advice(atomic_load(&naming->sources));
     info->addresses = atomic_load(&naming->addresses);
     info->unnamed = atomic_load(&naming->unnamed);
 }

@@ -37,7 +37,7 @@ static const void         *prt_loop_handler;
 /* for others */
 static pid_t               prt_loop_tid;
 static prt_stack_bounds_t  prt_loop_bounds;
-static uint32_t           *prt_loop_label;
+static volatile uint32_t  *prt_loop_label;
 
 static prt_loop_stall_t    prt_loop_kept[PRT_LOOP_KEPT];
 static _Atomic uint32_t    prt_loop_head;  /* kept ever */
@@ -216,7 +216,7 @@ prt_loop_thread(prt_stack_bounds_t *bounds)
 uint32_t
 prt_loop_labels(void)
 {
-    return *(volatile uint32_t *) prt_loop_label;
+    return *prt_loop_label;
 }
 
 

@@ -16,7 +16,7 @@ _Static_assert(sizeof(uintptr_t) == sizeof(uint64_t), "frames are words");
 
 prt_slot_t  prt_slot;
 
-__thread uint32_t  prt_labels __attribute__((tls_model("initial-exec")));
+__thread volatile uint32_t  prt_labels __attribute__((tls_model("initial-exec")));
 
 
 uint32_t
