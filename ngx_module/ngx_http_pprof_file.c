@@ -24,6 +24,7 @@ static ngx_int_t ngx_http_pprof_file_dir(ngx_conf_t *cf,
     ngx_http_pprof_main_conf_t *pmcf, ngx_str_t *dir);
 static ngx_fd_t ngx_http_pprof_file_open(ngx_http_request_t *r,
     ngx_file_t *file, ngx_file_info_t *fi);
+static ngx_uint_t ngx_http_pprof_file_ours(ngx_file_info_t *fi);
 static ngx_int_t ngx_http_pprof_file_failed(ngx_http_request_t *r,
     ngx_err_t err);
 
@@ -249,6 +250,61 @@ failed:
 }
 
 
+ngx_int_t
+ngx_http_pprof_file_info(prt_recorder_info_t *info)
+{
+    u_char                      *name;
+    ngx_uint_t                   kind;
+    ngx_file_info_t              fi;
+    ngx_http_pprof_main_conf_t  *pmcf;
+
+    if (prt_recorder_info(info) != 0) {
+        return NGX_ERROR;
+    }
+
+    pmcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_pprof_module);
+
+    name = ngx_alloc(pmcf->trace_path.len + NGX_HTTP_PPROF_SUFFIX_LEN,
+                     ngx_cycle->log);
+    if (name == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (kind = 0; kind < PRT_FILES; kind++) {
+
+        if (info->files[kind].time != 0) {
+            continue;
+        }
+
+        (void) ngx_sprintf(name, "%V%s%Z", &pmcf->trace_path,
+                           prt_file_suffix(kind));
+
+        if (ngx_link_info(name, &fi) == NGX_FILE_ERROR
+            || !ngx_http_pprof_file_ours(&fi))
+        {
+            continue;
+        }
+
+        info->files[kind].time = (uint64_t) ngx_file_mtime(&fi) * 1000000000;
+        info->files[kind].size = (uint64_t) ngx_file_size(&fi);
+    }
+
+    ngx_free(name);
+
+    return NGX_OK;
+}
+
+
+/* What it was written as: a file, of this very user. */
+
+static ngx_uint_t
+ngx_http_pprof_file_ours(ngx_file_info_t *fi)
+{
+    return ngx_is_file(fi) && fi->st_uid == geteuid();
+}
+
+
 /*
  * The file is opened here, as nginx itself opens one that it sends: descriptors
  * of the runtime's threads are not the event loop's.
@@ -330,7 +386,7 @@ ngx_http_pprof_file_send(ngx_http_request_t *r, prt_file_kind_t kind)
 }
 
 
-/* What it was written as: a file, of this very user, and no link to another. */
+/* No link is followed: it could lead to another file. */
 
 static ngx_fd_t
 ngx_http_pprof_file_open(ngx_http_request_t *r, ngx_file_t *file,
@@ -349,7 +405,7 @@ ngx_http_pprof_file_open(ngx_http_request_t *r, ngx_file_t *file,
     if (ngx_fd_info(fd, fi) == NGX_FILE_ERROR) {
         err = ngx_errno;
 
-    } else if (!ngx_is_file(fi) || fi->st_uid != geteuid()) {
+    } else if (!ngx_http_pprof_file_ours(fi)) {
         err = EPERM;
 
     } else {

@@ -25,7 +25,7 @@ ngx_http_pprof_index_recorder(ngx_http_pprof_page_t *page)
 {
     prt_recorder_info_t  info;
 
-    if (prt_recorder_info(&info) != 0) {
+    if (ngx_http_pprof_file_info(&info) != NGX_OK) {
         return;
     }
 
@@ -62,11 +62,20 @@ static void
 ngx_http_pprof_index_file(ngx_http_pprof_page_t *page,
     const prt_recorder_info_t *info, prt_file_kind_t kind, const char *what)
 {
+    double       size;
     ngx_tm_t     tm;
-    const char  *suffix;
+    const char  *suffix, *unit;
 
     if (info->files[kind].time == 0) {
         return;
+    }
+
+    size = (double) info->files[kind].size / 1024;
+    unit = "KiB";
+
+    if (size >= 1024) {
+        size /= 1024;
+        unit = "MiB";
     }
 
     suffix = prt_file_suffix(kind);
@@ -75,9 +84,9 @@ ngx_http_pprof_index_file(ngx_http_pprof_page_t *page,
 
     ngx_http_pprof_print(page,
         "<br>\nWritten %s: <a href=\"../trace/recorder/trace.out%s\">"
-        "trace.out%s</a>, %.1f&nbsp;MiB, "
+        "trace.out%s</a>, %.1f&nbsp;%s, "
         "%4d-%02d-%02d&nbsp;%02d:%02d:%02d&nbsp;UTC.",
-        what, suffix, suffix, (double) info->files[kind].size / 1048576,
+        what, suffix, suffix, size, unit,
         tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
         tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec);
 }

@@ -365,6 +365,12 @@ void ngx_http_pprof_file_make(ngx_cycle_t *cycle);
 ngx_int_t ngx_http_pprof_file_send(ngx_http_request_t *r,
     prt_file_kind_t kind);
 
+/*
+ * As prt_recorder_info(), and with files that an nginx before this one has left:
+ * of those "events" and what was left out is not known, and 0.
+ */
+ngx_int_t ngx_http_pprof_file_info(prt_recorder_info_t *info);
+
 
 /* profile, symbol, index */
 

@@ -179,7 +179,7 @@ ngx_http_pprof_recorder_state(ngx_http_request_t *r)
     u_char               *p, *last, *start;
     prt_recorder_info_t   info;
 
-    if (prt_recorder_info(&info) != 0) {
+    if (ngx_http_pprof_file_info(&info) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -230,13 +230,20 @@ ngx_http_pprof_recorder_file(u_char *p, u_char *last, const char *name,
 
     ngx_gmtime((time_t) (info->files[kind].time / 1000000000), &tm);
 
+    p = ngx_slprintf(p, last,
+                     ",\"%s\":{\"name\":\"trace.out%s\",\"bytes\":%uL",
+                     name, prt_file_suffix(kind), info->files[kind].size);
+
+    if (info->files[kind].events) {
+        p = ngx_slprintf(p, last, ",\"events\":%uL,\"overwritten\":%uL,"
+                                  "\"left_out\":%uL",
+                         info->files[kind].events,
+                         info->files[kind].overwritten,
+                         info->files[kind].left_out);
+    }
+
     return ngx_slprintf(p, last,
-        ",\"%s\":{\"name\":\"trace.out%s\",\"bytes\":%uL,\"events\":%uL,"
-        "\"overwritten\":%uL,\"left_out\":%uL,"
-        "\"written\":\"%4d-%02d-%02dT%02d:%02d:%02dZ\"}",
-        name, prt_file_suffix(kind), info->files[kind].size,
-        info->files[kind].events, info->files[kind].overwritten,
-        info->files[kind].left_out,
+        ",\"written\":\"%4d-%02d-%02dT%02d:%02d:%02dZ\"}",
         tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
         tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec);
 }

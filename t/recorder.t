@@ -92,6 +92,26 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     like($json->{error}, qr/^no such trace has been written: run the recorder/,
          'no file yet');
 
+    # one that an nginx before has left; nobody follows a link
+
+    my $left = dir($nginx) . '/trace.out';
+    my ($uid, $gid) = (stat '/proc/' . ($nginx->worker_pids)[0])[4, 5];
+
+    PprofTest::spew($left, 'x' x 3000);
+    chown $uid, $gid, $left or die "$left: $!";
+    utime 86400, 86400, $left or die "$left: $!";
+    is_deeply(state($nginx)->{trace}, { name => 'trace.out', bytes => 3000,
+                                        written => '1970-01-02T00:00:00Z' },
+              'an earlier one: told');
+    like($nginx->get('/debug/pprof/')->{content},
+         qr{>trace\.out</a>, 2\.9&nbsp;KiB, 1970-01-02&nbsp;00:00:00&nbsp;UTC},
+         'an earlier one: index');
+
+    rename $left, "$left.other" or die $!;
+    symlink "$left.other", $left or die $!;
+    is(state($nginx)->{trace}, undef, 'a link: not told');
+    unlink $left, "$left.other";
+
     my %wrong = (
         qr/^"duration" is required/ => [ '', '?duration=', '?durations=1s' ],
         qr/must be a duration as in Go/ => [ map { "?duration=$_" }
