@@ -13,7 +13,6 @@
 #include <ngx_http_pprof_module.h>
 
 
-#define NGX_HTTP_PPROF_PAGE         16384       /* bytes, at first */
 #define NGX_HTTP_PPROF_HOST_LEN     256
 
 
@@ -33,8 +32,8 @@ static void ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page,
     prt_job_t *job);
 static void ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page,
     ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_index_url(ngx_http_request_t *r,
-    const char *user, ngx_str_t *url);
+static ngx_str_t *ngx_http_pprof_index_url(ngx_http_pprof_page_t *page,
+    ngx_http_request_t *r, const char *user);
 static void ngx_http_pprof_index_host(ngx_http_request_t *r, ngx_str_t *host);
 
 
@@ -262,7 +261,7 @@ ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
         "<td class=\"n\"><a href=\"profile?pid=%P\">%P</a></td>",
         w->pid, w->pid);
 
-    ngx_http_pprof_index_age(page, w->age);
+    ngx_http_pprof_page_age(page, w->age);
 
     if (w->silent) {
         state = "does not answer";
@@ -340,56 +339,17 @@ ngx_http_pprof_index_gops(ngx_http_pprof_page_t *page,
 }
 
 
-void
-ngx_http_pprof_index_age(ngx_http_pprof_page_t *page, uint64_t ns)
-{
-    uint64_t  age;
-
-    age = ns / 1000000000;
-
-    if (age >= 86400) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLd&nbsp;%uLh</td>",
-                             age / 86400, age % 86400 / 3600);
-
-    } else if (age >= 3600) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLh&nbsp;%uLm</td>",
-                             age / 3600, age % 3600 / 60);
-
-    } else if (age >= 60) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLm&nbsp;%uLs</td>",
-                             age / 60, age % 60);
-
-    } else {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLs</td>", age);
-    }
-}
-
-
 /* What the event loop does not come back from. */
 
 static void
 ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
     const prt_worker_info_t *w)
 {
-    u_char  *text;
-    size_t   len;
-
-    len = ngx_strlen(w->held_by);
-
-    text = ngx_pcalloc(page->pool,
-                       len + ngx_escape_html(NULL, (u_char *) w->held_by, len)
-                       + 1);
-    if (text == NULL) {
-        page->failed = 1;
-        return;
-    }
-
-    (void) ngx_escape_html(text, (u_char *) w->held_by, len);
-
     ngx_http_pprof_print(page,
         "<tr><td></td><td colspan=\"13\"><strong>The event loop is held for "
-        "%.1f&nbsp;s</strong> %s</td></tr>\n",
-        (double) w->held / 1e9, text);
+        "%.1f&nbsp;s</strong> %V</td></tr>\n",
+        (double) w->held / 1e9,
+        ngx_http_pprof_page_text(page, w->held_by));
 }
 
 
@@ -398,8 +358,9 @@ ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
 static void
 ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
 {
-    u_char                   *path, *name;
-    size_t                    i, n, len;
+    size_t                    i, n;
+    ngx_str_t                *path;
+    const char               *name;
     const prt_naming_info_t  *info;
 
     info = prt_job_naming(job, &n);
@@ -416,31 +377,21 @@ ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
 
     for (i = 0; i < n; i++) {
 
-        len = ngx_strlen(info[i].path);
-        len += ngx_escape_html(NULL, (u_char *) info[i].path, len);
+        path = ngx_http_pprof_page_text(page, info[i].path);
 
-        path = ngx_pnalloc(page->pool, len + 1);
-        if (path == NULL) {
-            page->failed = 1;
-            return;
-        }
-
-        (void) ngx_escape_html(path, (u_char *) info[i].path,
-                               ngx_strlen(info[i].path));
-        path[len] = '\0';
-
-        name = (u_char *) strrchr((char *) path, '/');
-        name = name ? name + 1 : path;
+        name = strrchr(info[i].path, '/');
+        name = name ? name + 1 : info[i].path;
 
         ngx_http_pprof_print(page,
-            "<tr><td title=\"%s\">%s</td><td>%s</td><td class=\"n\">%uD</td>"
+            "<tr><td title=\"%V\">%V</td><td>%s</td><td class=\"n\">%uD</td>"
             "<td class=\"n\">%ui %%</td><td>",
-            path, name, info[i].source, info[i].addresses,
+            path, ngx_http_pprof_page_text(page, name),
+            info[i].source, info[i].addresses,
             (ngx_uint_t) (info[i].addresses - info[i].unnamed) * 100
             / info[i].addresses);
 
-        if (info[i].unnamed && path[0] == '/') {
-            ngx_http_pprof_print(page, "<code>tools/ngx-debuginfo %s</code>",
+        if (info[i].unnamed && info[i].path[0] == '/') {
+            ngx_http_pprof_print(page, "<code>tools/ngx-debuginfo %V</code>",
                                  path);
         }
 
@@ -456,19 +407,15 @@ static void
 ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
 {
     const char                 *user;
-    ngx_str_t                   url, plain;
+    ngx_str_t                  *url, *plain;
     ngx_http_pprof_loc_conf_t  *plcf;
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
 
     user = plcf->digests ? ":TOKEN@" : "";
 
-    if (ngx_http_pprof_index_url(r, user, &url) != NGX_OK
-        || ngx_http_pprof_index_url(r, "", &plain) != NGX_OK)
-    {
-        page->failed = 1;
-        return;
-    }
+    url = ngx_http_pprof_index_url(page, r, user);
+    plain = ngx_http_pprof_index_url(page, r, "");
 
     ngx_http_pprof_print(page,
         "<h2>How to look at them</h2>\n"
@@ -479,16 +426,16 @@ ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
         "<p>What requests wait for, by location; and each of them at this "
         "moment:</p>\n"
         "<pre>go tool pprof -top -tagroot location '%V/wait?seconds=10'\n",
-        &url, &url, &url);
+        url, url, url);
 
     if (plcf->digests) {
         ngx_http_pprof_print(page,
             "curl -H 'Authorization: Bearer TOKEN' "
-            "'%V/goroutine?debug=2'</pre>\n", &plain);
+            "'%V/goroutine?debug=2'</pre>\n", plain);
 
     } else {
         ngx_http_pprof_print(page, "curl '%V/goroutine?debug=2'</pre>\n",
-                             &plain);
+                             plain);
     }
 
     ngx_http_pprof_print(page, "<p>Kept for later:</p>\n");
@@ -497,11 +444,11 @@ ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
         ngx_http_pprof_print(page,
             "<pre>curl -H 'Authorization: Bearer TOKEN' -o cpu.pb.gz "
             "'%V/profile?seconds=30'\n",
-            &plain);
+            plain);
 
     } else {
         ngx_http_pprof_print(page,
-            "<pre>curl -o cpu.pb.gz '%V/profile?seconds=30'\n", &plain);
+            "<pre>curl -o cpu.pb.gz '%V/profile?seconds=30'\n", plain);
     }
 
     ngx_http_pprof_print(page, "go tool pprof -http=: cpu.pb.gz</pre>\n"
@@ -512,13 +459,13 @@ ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
 
 /* The address of this page as the client knows it, ready for HTML. */
 
-static ngx_int_t
-ngx_http_pprof_index_url(ngx_http_request_t *r, const char *user,
-    ngx_str_t *url)
+static ngx_str_t *
+ngx_http_pprof_index_url(ngx_http_pprof_page_t *page, ngx_http_request_t *r,
+    const char *user)
 {
     u_char      *p, *last, *root;
     size_t       len, prefix;
-    ngx_str_t    host, plain;
+    ngx_str_t    host, url;
     const char  *scheme;
 
     scheme = "http";
@@ -539,12 +486,15 @@ ngx_http_pprof_index_url(ngx_http_request_t *r, const char *user,
                                         NGX_ESCAPE_URI_COMPONENT)
           + sizeof("/debug/pprof") - 1;
 
-    plain.data = ngx_pnalloc(r->pool, len);
-    if (plain.data == NULL) {
-        return NGX_ERROR;
+    ngx_str_null(&url);
+
+    url.data = ngx_pnalloc(page->pool, len);
+    if (url.data == NULL) {
+        page->failed = 1;
+        return ngx_http_pprof_page_escape(page, &url);
     }
 
-    p = ngx_sprintf(plain.data, "%s://%s%V", scheme, user, &host);
+    p = ngx_sprintf(url.data, "%s://%s%V", scheme, user, &host);
 
     /* between the slashes everything that a shell could read is escaped */
 
@@ -560,17 +510,9 @@ ngx_http_pprof_index_url(ngx_http_request_t *r, const char *user,
 
     p = ngx_cpymem(p, "/debug/pprof", sizeof("/debug/pprof") - 1);
 
-    plain.len = p - plain.data;
+    url.len = p - url.data;
 
-    url->len = plain.len + ngx_escape_html(NULL, plain.data, plain.len);
-    url->data = ngx_pnalloc(r->pool, url->len);
-    if (url->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    (void) ngx_escape_html(url->data, plain.data, plain.len);
-
-    return NGX_OK;
+    return ngx_http_pprof_page_escape(page, &url);
 }
 
 
@@ -607,52 +549,4 @@ ngx_http_pprof_index_host(ngx_http_request_t *r, ngx_str_t *host)
     }
 
     *host = r->headers_in.host->value;
-}
-
-
-void
-ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...)
-{
-    u_char   *p;
-    size_t    size;
-    va_list   args;
-
-    for ( ;; ) {
-
-        if (page->failed) {
-            return;
-        }
-
-        if (page->start) {
-            va_start(args, fmt);
-            p = ngx_vslprintf(page->last, page->end, fmt, args);
-            va_end(args);
-
-            /* full may mean cut off */
-
-            if (p < page->end) {
-                page->last = p;
-                return;
-            }
-        }
-
-        size = page->start ? 2 * (page->end - page->start)
-                           : NGX_HTTP_PPROF_PAGE;
-
-        p = ngx_pnalloc(page->pool, size);
-        if (p == NULL) {
-            page->failed = 1;
-            return;
-        }
-
-        if (page->start) {
-            page->last = ngx_cpymem(p, page->start, page->last - page->start);
-
-        } else {
-            page->last = p;
-        }
-
-        page->start = p;
-        page->end = p + size;
-    }
 }

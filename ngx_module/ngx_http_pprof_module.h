@@ -391,10 +391,19 @@ typedef struct {
 } ngx_http_pprof_page_t;
 
 void ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...);
+
+/* Ready for HTML, to be printed as "%V"; empty if there is no memory. */
+ngx_str_t *ngx_http_pprof_page_escape(ngx_http_pprof_page_t *page,
+    ngx_str_t *text);
+ngx_str_t *ngx_http_pprof_page_text(ngx_http_pprof_page_t *page,
+    const char *text);
+
+/* A cell of a table. */
+void ngx_http_pprof_page_age(ngx_http_pprof_page_t *page, uint64_t ns);
+
 void ngx_http_pprof_zones(ngx_http_pprof_page_t *page);
 void ngx_http_pprof_index_recorder(ngx_http_pprof_page_t *page);
 void ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page);
-void ngx_http_pprof_index_age(ngx_http_pprof_page_t *page, uint64_t ns);
 
 /* Any thread; NGX_DECLINED if the zone is not laid out as nginx does it. */
 ngx_int_t ngx_http_pprof_zone_usage(ngx_shm_zone_t *zone, ngx_uint_t *pages,
