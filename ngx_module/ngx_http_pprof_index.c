@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * The index: profiles, workers, and how to look at them.
+ * The index: profiles, their names, and how to look at them.
  */
 
 
@@ -20,14 +20,6 @@ static ngx_int_t ngx_http_pprof_index_done(ngx_http_request_t *r,
     prt_job_t *job);
 static void ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page,
     prt_job_t *job);
-static void ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page,
-    prt_job_t *job);
-static void ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w);
-static void ngx_http_pprof_index_gops(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w);
-static void ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w);
 static void ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page,
     prt_job_t *job);
 static void ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page,
@@ -53,6 +45,10 @@ static const char  ngx_http_pprof_head[] =
     "pre { background: #8881; border-left: 3px solid #097; overflow-x: auto;"
     " padding: .6em 1em; }\n"
     "table { border-collapse: collapse; width: 100%; }\n"
+    ".wide { overflow-x: auto; width: max-content; min-width: 100%;"
+    " max-width: calc(50vw + 50% - 1em); }\n"
+    ".wide code { overflow-wrap: anywhere; }\n"
+    ".held { position: sticky; left: 0; max-width: min(58em, 100vw - 5em); }\n"
     "th { font-weight: 600; text-align: left;"
     " border-bottom: 2px solid #8886; }\n"
     "td { border-bottom: 1px solid #8883; vertical-align: top; }\n"
@@ -176,8 +172,8 @@ ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page, prt_job_t *job)
 
         if (profile->flags & PRT_PROFILE_WINDOW) {
             ngx_http_pprof_print(page,
-                " <small><a href=\"%s?seconds=5\">5 s</a>, "
-                "<a href=\"%s?seconds=30\">30 s</a></small>",
+                " <small><a href=\"%s?seconds=5\">5&nbsp;s</a>, "
+                "<a href=\"%s?seconds=30\">30&nbsp;s</a></small>",
                 profile->name, profile->name);
 
         } else {
@@ -193,7 +189,7 @@ ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page, prt_job_t *job)
 
             if (profile->flags & PRT_PROFILE_DELTA) {
                 ngx_http_pprof_print(page,
-                    ", <a href=\"%s?seconds=30\">of 30 s</a>",
+                    ", <a href=\"%s?seconds=30\">of&nbsp;30&nbsp;s</a>",
                     profile->name);
             }
 
@@ -210,146 +206,6 @@ ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page, prt_job_t *job)
         "<tr><td></td><td><a href=\"symbol\">symbol</a></td>"
         "<td>Names of addresses, for <code>pprof</code> itself.</td></tr>\n"
         "</table>\n");
-}
-
-
-static void
-ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page, prt_job_t *job)
-{
-    size_t                    i, n;
-    const prt_worker_info_t  *w;
-
-    w = prt_job_workers(job, &n);
-
-    ngx_http_pprof_print(page,
-        "<h2>Workers</h2>\n"
-        "<table>\n"
-        "<tr><th class=\"n\">Slot</th><th class=\"n\">Worker</th>"
-        "<th class=\"n\">PID</th><th class=\"n\">Age</th>"
-        "<th class=\"n\">CPU</th><th class=\"n\">RSS</th>"
-        "<th class=\"n\">Connections</th><th class=\"n\">Requests</th>"
-        "<th>Oldest</th>"
-        "<th class=\"n\">Stalls</th><th class=\"n\">Samples</th><th class=\"n\">Lost</th>"
-        "<th class=\"n\">gops</th><th>State</th></tr>\n");
-
-    for (i = 0; i < n; i++) {
-        ngx_http_pprof_index_worker(page, &w[i]);
-    }
-
-    ngx_http_pprof_print(page, "</table>\n");
-}
-
-
-static void
-ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w)
-{
-    const char  *state;
-
-    ngx_http_pprof_print(page, "<tr><td class=\"n\">%ud</td>", w->slot);
-
-    if (w->worker >= 0) {
-        ngx_http_pprof_print(page,
-            "<td class=\"n\"><a href=\"profile?worker=%d\">%d</a></td>",
-            w->worker, w->worker);
-
-    } else {
-        ngx_http_pprof_print(page, "<td class=\"n\">-</td>");
-    }
-
-    ngx_http_pprof_print(page,
-        "<td class=\"n\"><a href=\"profile?pid=%P\">%P</a></td>",
-        w->pid, w->pid);
-
-    ngx_http_pprof_page_age(page, w->age);
-
-    if (w->silent) {
-        state = "does not answer";
-
-    } else if (w->held) {
-        state = "held";
-
-    } else if (w->exiting) {
-        state = "exiting";
-
-    } else if (w->rate) {
-        state = "sampled";
-
-    } else {
-        state = "running";
-    }
-
-    ngx_http_pprof_print(page,
-        "<td class=\"n\">%.2f&nbsp;s</td><td class=\"n\">%.1f&nbsp;MiB</td>"
-        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>",
-        (double) w->cpu / 1e9, (double) w->rss / 1048576,
-        w->gauges.connections, w->gauges.requests);
-
-    /* all but those that wait for the profiler; states are words of ours */
-
-    if (w->oldest_state[0]) {
-        ngx_http_pprof_print(page, "<td>%.1f&nbsp;s: "
-            "<a href=\"goroutine?debug=2&amp;pid=%P\">%s</a></td>",
-            (double) w->oldest / 1e9, w->pid, w->oldest_state);
-
-    } else {
-        ngx_http_pprof_print(page, "<td>-</td>");
-    }
-
-    ngx_http_pprof_print(page,
-        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>"
-        "<td class=\"n\">%uL</td>",
-        w->stalls, w->samples, w->lost);
-
-    ngx_http_pprof_index_gops(page, w);
-
-    ngx_http_pprof_print(page, "<td>%s", state);
-
-    if (w->rate) {
-        ngx_http_pprof_print(page, " <small>%ud&nbsp;Hz</small>", w->rate);
-    }
-
-    ngx_http_pprof_print(page, "</td></tr>\n");
-
-    if (w->held) {
-        ngx_http_pprof_index_held(page, w);
-    }
-}
-
-
-/* The port of its agent, and whom that did not answer. */
-
-static void
-ngx_http_pprof_index_gops(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w)
-{
-    if (w->gops_port == 0) {
-        ngx_http_pprof_print(page, "<td class=\"n\">-</td>");
-        return;
-    }
-
-    ngx_http_pprof_print(page, "<td class=\"n\">%ud", w->gops_port);
-
-    if (w->gops_refused) {
-        ngx_http_pprof_print(page, " <small>%ud&nbsp;refused</small>",
-                             w->gops_refused);
-    }
-
-    ngx_http_pprof_print(page, "</td>");
-}
-
-
-/* What the event loop does not come back from. */
-
-static void
-ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w)
-{
-    ngx_http_pprof_print(page,
-        "<tr><td></td><td colspan=\"13\"><strong>The event loop is held for "
-        "%.1f&nbsp;s</strong> %V</td></tr>\n",
-        (double) w->held / 1e9,
-        ngx_http_pprof_page_text(page, w->held_by));
 }
 
 
@@ -371,6 +227,7 @@ ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
 
     ngx_http_pprof_print(page,
         "<h2>Names</h2>\n"
+        "<div class=\"wide\">\n"
         "<table>\n"
         "<tr><th>Object</th><th>Named from</th><th class=\"n\">Addresses</th>"
         "<th class=\"n\">Named</th><th>To have all</th></tr>\n");
@@ -399,6 +256,7 @@ ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
     }
 
     ngx_http_pprof_print(page, "</table>\n"
+        "</div>\n"
         "<p><small>In the last profile that was made.</small></p>\n");
 }
 

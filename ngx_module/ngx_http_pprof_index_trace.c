@@ -97,6 +97,7 @@ ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page)
 
     ngx_http_pprof_print(page,
         "<h2>Died</h2>\n"
+        "<div class=\"wide\">\n"
         "<table>\n"
         "<tr><th class=\"n\">Worker</th><th class=\"n\">PID</th>"
         "<th class=\"n\">Ago</th><th>By</th><th>Where</th></tr>\n");
@@ -115,5 +116,6 @@ ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page)
                                                       deaths[i].where));
     }
 
-    ngx_http_pprof_print(page, "</table>\n");
+    ngx_http_pprof_print(page, "</table>\n"
+                               "</div>\n");
 }

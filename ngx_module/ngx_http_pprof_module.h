@@ -402,6 +402,8 @@ ngx_str_t *ngx_http_pprof_page_text(ngx_http_pprof_page_t *page,
 void ngx_http_pprof_page_age(ngx_http_pprof_page_t *page, uint64_t ns);
 
 void ngx_http_pprof_zones(ngx_http_pprof_page_t *page);
+void ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page,
+    prt_job_t *job);
 void ngx_http_pprof_index_recorder(ngx_http_pprof_page_t *page);
 void ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page);
 

@@ -35,6 +35,7 @@ ngx_http_pprof_zones(ngx_http_pprof_page_t *page)
 
     ngx_http_pprof_print(page,
         "<h2>Shared memory</h2>\n"
+        "<div class=\"wide\">\n"
         "<table>\n"
         "<tr><th>Zone</th><th class=\"n\">Size</th>"
         "<th class=\"n\">In use</th><th class=\"n\">Part</th>"
@@ -49,6 +50,7 @@ ngx_http_pprof_zones(ngx_http_pprof_page_t *page)
     }
 
     ngx_http_pprof_print(page, "</table>\n"
+        "</div>\n"
         "<p><small>In use are pages of the zone that are not free.</small></p>"
         "\n");
 }

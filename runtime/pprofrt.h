@@ -600,6 +600,7 @@ typedef struct {
     prt_gauges_t           gauges;
     uint64_t               oldest;        /* ns that its oldest request is old */
     char                   oldest_state[64];  /* what that one waits for; "": none */
+    char                   oldest_location[128];  /* its label "location"; "": none */
     uint64_t               samples;       /* CPU samples taken */
     uint64_t               lost;          /* samples lost, of all profiles */
     uint64_t               stalls;        /* events that held the loop too long */

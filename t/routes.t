@@ -357,11 +357,20 @@ Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-an
 ! Content-Disposition
 --- response_body_like eval
 qr{<a\ href="profile">profile</a>.*<a\ href="threadcreate\?debug=1">threadcreate</a>
-   .*<a\ href="cmdline">.*<th\ class="n">PID</th>
+   .*<a\ href="cmdline">.*<th\ class="n"\ title="[^"<>]+">PID</th>
    .*<a\ href="profile\?worker=0">0</a>.*<a\ href="profile\?pid=\d+">\d+</a>
    .*go\ tool\ pprof\ -http=:\ 'http://[\w.:]+/debug/pprof/profile\?seconds=30'}sx
 --- response_body_unlike eval
 qr{<script|src=|https?://(?!localhost|127\.)|TOKEN|0x[0-9a-f]{6}}
+
+
+=== TEST 20a: index: each column of the workers is explained, and wide tables scroll by themselves
+--- request
+GET /debug/pprof/
+--- response_body_like eval
+qr{<h2>Workers</h2>\n<div\ class="wide">\n<table>\n
+   <tr>(?:<th(?:\ class="n")?\ title="[^"<>]+">\w+</th>){14}</tr>\n
+   .*</table>\n</div>\n<p><small>Slot:\ .*Samples:\ .*Lost:\ }sx
 
 
 === TEST 21: index: the hints name the address that the client knows
