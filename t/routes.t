@@ -29,6 +29,11 @@ our $Profile = "$Binary\nContent-Disposition: attachment; filename=\"profile\"";
 our $Gzip = qr/^\x1f\x8b/;
 
 our $Unknown = "Unknown profile\n";
+our $Path = "Unknown path: profiles are below /debug/pprof/, the flight recorder is at "
+            . "/debug/trace/recorder\n";
+our $Trace = "Unknown path: the flight recorder is at /debug/trace/recorder, with /run, "
+             . "/stop, /snapshot and /trace.out below it; a trace of the next seconds is at "
+             . "/debug/pprof/trace\n";
 
 add_block_preprocessor(sub {
     my ($block) = @_;
@@ -81,20 +86,20 @@ __DATA__
 --- error_code eval
 [(404) x 9, 400, 404, 404]
 --- response_body_like eval
-[("^Unknown profile\n\$") x 9, "", ("^Unknown profile\n\$") x 2]
+[(qr{^\Q$::Unknown\E$}) x 4, (qr{^\Q$::Path\E$}) x 5, "", (qr{^\Q$::Unknown\E$}) x 2]
 
 
 === TEST 4: below /debug/trace: what there is no such thing of
 --- request eval
 ["GET /debug/trace", "GET /debug/trace/", "GET /debug/trace/recorder/", "GET /debug/trace/recorder/x",
-"GET /debug/trace/recorder/run/", "GET /debug/trace/profile", "GET /debug/pprof/recorder",
-"GET /debug/pprof/debug/trace/profile", "GET /debug/tracex/recorder"]
+"GET /debug/trace/recorder/run/", "GET /debug/trace/profile", "GET /debug/trace/recorder/nothing?seconds=5",
+"GET /debug/pprof/debug/trace/profile", "GET /debug/pprof/recorder", "GET /debug/tracex/recorder"]
 --- error_code eval
-[(404) x 9]
+[(404) x 10]
 --- response_headers eval
-[($::Error) x 9]
+[($::Error) x 10]
 --- response_body eval
-[($::Unknown) x 9]
+[($::Trace) x 8, $::Unknown, $::Path]
 
 
 === TEST 4a: the recorder, below any prefix
