@@ -43,6 +43,8 @@ typedef struct {
     size_t                      trace_buffer;
     ngx_flag_t                  trace_on_crash;
     ngx_msec_t                  trace_on_stall;
+    u_char                     *stall_file;  /* where that stands */
+    ngx_uint_t                  stall_line;
     ngx_path_t                 *dir;         /* NULL: none given, but this: */
     ngx_str_t                   default_dir; /* with its NUL */
     ngx_str_t                   trace_file;  /* as written */
