@@ -370,7 +370,7 @@ ngx_int_t ngx_http_pprof_file_send(ngx_http_request_t *r,
 
 /* profile, symbol, index */
 
-/* A parameter, unescaped; NGX_DECLINED: none, or an empty one. */
+/* A parameter, unescaped, which may be empty; NGX_DECLINED: none. */
 ngx_int_t ngx_http_pprof_arg(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 

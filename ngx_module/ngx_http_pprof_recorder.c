@@ -301,7 +301,9 @@ ngx_http_pprof_recorder_duration(ngx_http_request_t *r, uint64_t *duration)
     ngx_str_t                    value;
     ngx_http_pprof_main_conf_t  *pmcf;
 
-    if (ngx_http_pprof_arg(r, "duration", &value) != NGX_OK) {
+    if (ngx_http_pprof_arg(r, "duration", &value) != NGX_OK
+        || value.len == 0)
+    {
         return ngx_http_pprof_recorder_error(r, NGX_HTTP_BAD_REQUEST,
                    "\"duration\" is required, for instance duration=30s");
     }

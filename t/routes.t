@@ -139,13 +139,14 @@ __DATA__
 === TEST 4d: trace: bad parameters
 --- request eval
 ["GET /debug/pprof/trace?seconds=0.1&events=0", "GET /debug/pprof/trace?seconds=0.1&events=x",
-"GET /debug/pprof/trace?seconds=1801", "GET /debug/pprof/trace?worker=77", "POST /debug/pprof/trace\nx"]
+"GET /debug/pprof/trace?seconds=0.1&events=", "GET /debug/pprof/trace?seconds=1801", "GET /debug/pprof/trace?worker=77",
+"POST /debug/pprof/trace\nx"]
 --- error_code eval
-[400, 400, 400, 404, 405]
+[400, 400, 400, 400, 404, 405]
 --- response_headers eval
-[($::Error) x 5]
+[($::Error) x 6]
 --- response_body_like eval
-[('^invalid value for "events" - must be a positive integer, 20000000 at most\n$') x 2, '^profile duration exceeds pprof_max_duration',
+[('^invalid value for "events" - must be a positive integer, 20000000 at most\n$') x 3, '^profile duration exceeds pprof_max_duration',
 '^No worker 77 here; there are: ', '^method not allowed here']
 
 
@@ -175,7 +176,7 @@ $::Gzip
 === TEST 7: profile: parameters that are good
 --- request eval
 ["GET /debug/pprof/profile?seconds=0.1&hz=1", "GET /debug/pprof/profile?hz=1000&seconds=.1",
-"GET /debug/pprof/profile?seconds=0.1&hz=", "GET /debug/pprof/profile?seconds=0.1&worker=0",
+"GET /debug/pprof/profile?seconds=0.1&debug=", "GET /debug/pprof/profile?seconds=0.1&worker=0",
 "GET /debug/pprof/profile?SECONDS=0.1", "GET /debug/pprof/profile?seconds=%30.1",
 "GET /debug/pprof/profile?seconds=0.1&debug=1", "GET /debug/pprof/profile?seconds=00000.10000000000000"]
 --- error_code eval
@@ -186,13 +187,13 @@ $::Gzip
 
 === TEST 8: profile: hz that is bad
 --- request eval
-[map "GET /debug/pprof/profile?seconds=0.1&hz=$_", qw( 0 1001 -1 x 1.5 99999999999999999999 1x )]
+[map "GET /debug/pprof/profile?seconds=0.1&hz=$_", '', qw( 0 1001 -1 x 1.5 99999999999999999999 1x )]
 --- error_code eval
-[(400) x 7]
+[(400) x 8]
 --- response_headers eval
-[($::Error) x 7]
+[($::Error) x 8]
 --- response_body eval
-[("invalid value for \"hz\" - must be an integer from 1 to 1000\n") x 7]
+[("invalid value for \"hz\" - must be an integer from 1 to 1000\n") x 8]
 
 
 === TEST 9: the longest window
@@ -216,15 +217,16 @@ $::Gzip
 
 === TEST 10: whose profile: bad values
 --- request eval
-[(map "GET /debug/pprof/profile?seconds=0.1&worker=$_", qw( x -1 1.5 99999999999999999999 )),
-map "GET /debug/pprof/threadcreate?pid=$_", qw( x 0 -1 1.5 99999999999999999999 )]
+[(map "GET /debug/pprof/profile?seconds=0.1&worker=$_", '', qw( x -1 1.5 99999999999999999999 )),
+"GET /debug/pprof/threadcreate?worker=&debug=1",
+map "GET /debug/pprof/threadcreate?pid=$_", '', qw( x 0 -1 1.5 99999999999999999999 )]
 --- error_code eval
-[(400) x 9]
+[(400) x 12]
 --- response_headers eval
-[($::Error) x 9]
+[($::Error) x 12]
 --- response_body eval
-[("invalid value for \"worker\" - must be the number of a worker, from 0\n") x 4,
-("invalid value for \"pid\" - must be the process ID of a worker\n") x 5]
+[("invalid value for \"worker\" - must be the number of a worker, from 0\n") x 6,
+("invalid value for \"pid\" - must be the process ID of a worker\n") x 6]
 
 
 === TEST 11: whose profile: not there
