@@ -73,11 +73,6 @@ ngx_http_pprof_index_handler(ngx_http_request_t *r)
     ngx_int_t              rc;
     ngx_http_pprof_ctx_t  *ctx;
 
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
     if (r->method == NGX_HTTP_HEAD) {
 
         if (ngx_http_pprof_add_header(r, "Content-Security-Policy",

@@ -39,11 +39,6 @@ ngx_http_pprof_profile_handler(ngx_http_request_t *r)
     ngx_http_pprof_ctx_t   *ctx;
     prt_profile_request_t   req;
 
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
     ctx = ngx_http_get_module_ctx(r, ngx_http_pprof_module);
 
     ngx_memzero(&req, sizeof(prt_profile_request_t));

@@ -109,6 +109,7 @@ ngx_int_t
 ngx_http_pprof_handler(ngx_http_request_t *r)
 {
     u_char                     *path;
+    ngx_int_t                   rc;
     ngx_http_pprof_route_t     *route;
     ngx_http_pprof_loc_conf_t  *plcf;
 
@@ -147,6 +148,15 @@ ngx_http_pprof_handler(ngx_http_request_t *r)
         return ngx_http_pprof_error(r, NGX_HTTP_NOT_ALLOWED,
                                     "method not allowed here: use %s",
                                     route->allow);
+    }
+
+    /* a handler whose route takes POST reads the body itself */
+
+    if (r->method != NGX_HTTP_POST) {
+        rc = ngx_http_discard_request_body(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     return route->handler(r);
@@ -307,13 +317,7 @@ ngx_http_pprof_redirect_handler(ngx_http_request_t *r)
 {
     u_char     *p;
     size_t      len;
-    ngx_int_t   rc;
     ngx_str_t   uri;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
 
     len = r->uri.len
           + 2 * ngx_escape_uri(NULL, r->uri.data, r->uri.len, NGX_ESCAPE_URI)
@@ -361,15 +365,9 @@ ngx_http_pprof_redirect_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_pprof_cmdline_handler(ngx_http_request_t *r)
 {
-    int         i;
-    u_char     *p, *last;
-    size_t      len;
-    ngx_int_t   rc;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
+    int      i;
+    u_char  *p, *last;
+    size_t   len;
 
     len = 0;
 
