@@ -104,16 +104,22 @@ ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page)
 
     for (i = 0; i < n; i++) {
 
-        ngx_http_pprof_print(page,
-            "<tr><td class=\"n\">%d</td><td class=\"n\">%P</td>",
-            deaths[i].worker, deaths[i].pid);
+        if (deaths[i].worker >= 0) {
+            ngx_http_pprof_print(page, "<tr><td class=\"n\">%d</td>",
+                                 deaths[i].worker);
+
+        } else {
+            ngx_http_pprof_print(page, "<tr><td class=\"n\">-</td>");
+        }
+
+        ngx_http_pprof_print(page, "<td class=\"n\">%P</td>", deaths[i].pid);
 
         ngx_http_pprof_page_age(page, deaths[i].age);
 
         ngx_http_pprof_print(page, "<td>%s</td><td>%V</td></tr>\n",
                              deaths[i].signal,
                              ngx_http_pprof_page_text(page,
-                                                      deaths[i].where));
+                                 deaths[i].where[0] ? deaths[i].where : "-"));
     }
 
     ngx_http_pprof_print(page, "</table>\n"

@@ -743,14 +743,18 @@ PRT_EXPORT int prt_recorder_info(prt_recorder_info_t *info);
 PRT_EXPORT int prt_duration(const char *text, size_t len, int64_t *ns);
 
 
-/* crashes: the processes that died by a signal, and where */
+/*
+ * crashes: the processes that died by a signal, and where; and those that are
+ * gone without a word, which is noticed when another one starts, or is asked
+ * for its state
+ */
 
 typedef struct {
     int                    worker;        /* -1: none */
     pid_t                  pid;
-    int                    signo;
-    const char            *signal;        /* "SIGSEGV" */
-    uint64_t               age;           /* ns since then */
+    int                    signo;         /* SIGKILL: without a word */
+    const char            *signal;        /* "SIGSEGV", "killed (...)" */
+    uint64_t               age;           /* ns since then, or since it was noticed */
     char                   where[512];    /* labels and functions, as far as known */
 } prt_death_info_t;
 

@@ -267,6 +267,8 @@ prt_session_state(prt_job_t *job)
     prt_snapshot_t             *snapshot;
     const prt_snapshot_slot_t  *slot;
 
+    prt_death_look();
+
     for (k = 0; k < prt_nprofiles && prt_profile_used(k); k++) {
 
         snapshot = prt_snapshot_take(prt_process.region, k, &job->target, 0,
