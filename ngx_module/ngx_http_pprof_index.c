@@ -2,7 +2,7 @@
 /*
  * Copyright (C) the maintainers of nginx pprof
  *
- * The index: profiles, workers, and how to look at them.
+ * The index: profiles, their names, and how to look at them.
  */
 
 
@@ -13,7 +13,6 @@
 #include <ngx_http_pprof_module.h>
 
 
-#define NGX_HTTP_PPROF_PAGE         16384       /* bytes, at first */
 #define NGX_HTTP_PPROF_HOST_LEN     256
 
 
@@ -21,20 +20,12 @@ static ngx_int_t ngx_http_pprof_index_done(ngx_http_request_t *r,
     prt_job_t *job);
 static void ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page,
     prt_job_t *job);
-static void ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page,
-    prt_job_t *job);
-static void ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w);
-static void ngx_http_pprof_index_gops(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w);
-static void ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w);
 static void ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page,
     prt_job_t *job);
 static void ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page,
     ngx_http_request_t *r);
-static ngx_int_t ngx_http_pprof_index_url(ngx_http_request_t *r,
-    const char *user, ngx_str_t *url);
+static ngx_str_t *ngx_http_pprof_index_url(ngx_http_pprof_page_t *page,
+    ngx_http_request_t *r, const char *user);
 static void ngx_http_pprof_index_host(ngx_http_request_t *r, ngx_str_t *host);
 
 
@@ -54,6 +45,10 @@ static const char  ngx_http_pprof_head[] =
     "pre { background: #8881; border-left: 3px solid #097; overflow-x: auto;"
     " padding: .6em 1em; }\n"
     "table { border-collapse: collapse; width: 100%; }\n"
+    ".wide { overflow-x: auto; width: max-content; min-width: 100%;"
+    " max-width: calc(50vw + 50% - 1em); }\n"
+    ".wide code { overflow-wrap: anywhere; }\n"
+    ".held { position: sticky; left: 0; max-width: min(58em, 100vw - 5em); }\n"
     "th { font-weight: 600; text-align: left;"
     " border-bottom: 2px solid #8886; }\n"
     "td { border-bottom: 1px solid #8883; vertical-align: top; }\n"
@@ -77,11 +72,6 @@ ngx_http_pprof_index_handler(ngx_http_request_t *r)
 {
     ngx_int_t              rc;
     ngx_http_pprof_ctx_t  *ctx;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
 
     if (r->method == NGX_HTTP_HEAD) {
 
@@ -177,8 +167,8 @@ ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page, prt_job_t *job)
 
         if (profile->flags & PRT_PROFILE_WINDOW) {
             ngx_http_pprof_print(page,
-                " <small><a href=\"%s?seconds=5\">5 s</a>, "
-                "<a href=\"%s?seconds=30\">30 s</a></small>",
+                " <small><a href=\"%s?seconds=5\">5&nbsp;s</a>, "
+                "<a href=\"%s?seconds=30\">30&nbsp;s</a></small>",
                 profile->name, profile->name);
 
         } else {
@@ -194,7 +184,7 @@ ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page, prt_job_t *job)
 
             if (profile->flags & PRT_PROFILE_DELTA) {
                 ngx_http_pprof_print(page,
-                    ", <a href=\"%s?seconds=30\">of 30 s</a>",
+                    ", <a href=\"%s?seconds=30\">of&nbsp;30&nbsp;s</a>",
                     profile->name);
             }
 
@@ -214,192 +204,14 @@ ngx_http_pprof_index_profiles(ngx_http_pprof_page_t *page, prt_job_t *job)
 }
 
 
-static void
-ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page, prt_job_t *job)
-{
-    size_t                    i, n;
-    const prt_worker_info_t  *w;
-
-    w = prt_job_workers(job, &n);
-
-    ngx_http_pprof_print(page,
-        "<h2>Workers</h2>\n"
-        "<table>\n"
-        "<tr><th class=\"n\">Slot</th><th class=\"n\">Worker</th>"
-        "<th class=\"n\">PID</th><th class=\"n\">Age</th>"
-        "<th class=\"n\">CPU</th><th class=\"n\">RSS</th>"
-        "<th class=\"n\">Connections</th><th class=\"n\">Requests</th>"
-        "<th>Oldest</th>"
-        "<th class=\"n\">Stalls</th><th class=\"n\">Samples</th><th class=\"n\">Lost</th>"
-        "<th class=\"n\">gops</th><th>State</th></tr>\n");
-
-    for (i = 0; i < n; i++) {
-        ngx_http_pprof_index_worker(page, &w[i]);
-    }
-
-    ngx_http_pprof_print(page, "</table>\n");
-}
-
-
-static void
-ngx_http_pprof_index_worker(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w)
-{
-    const char  *state;
-
-    ngx_http_pprof_print(page, "<tr><td class=\"n\">%ud</td>", w->slot);
-
-    if (w->worker >= 0) {
-        ngx_http_pprof_print(page,
-            "<td class=\"n\"><a href=\"profile?worker=%d\">%d</a></td>",
-            w->worker, w->worker);
-
-    } else {
-        ngx_http_pprof_print(page, "<td class=\"n\">-</td>");
-    }
-
-    ngx_http_pprof_print(page,
-        "<td class=\"n\"><a href=\"profile?pid=%P\">%P</a></td>",
-        w->pid, w->pid);
-
-    ngx_http_pprof_index_age(page, w->age);
-
-    if (w->silent) {
-        state = "does not answer";
-
-    } else if (w->held) {
-        state = "held";
-
-    } else if (w->exiting) {
-        state = "exiting";
-
-    } else if (w->rate) {
-        state = "sampled";
-
-    } else {
-        state = "running";
-    }
-
-    ngx_http_pprof_print(page,
-        "<td class=\"n\">%.2f&nbsp;s</td><td class=\"n\">%.1f&nbsp;MiB</td>"
-        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>",
-        (double) w->cpu / 1e9, (double) w->rss / 1048576,
-        w->gauges.connections, w->gauges.requests);
-
-    /* all but those that wait for the profiler; states are words of ours */
-
-    if (w->oldest_state[0]) {
-        ngx_http_pprof_print(page, "<td>%.1f&nbsp;s: "
-            "<a href=\"goroutine?debug=2&amp;pid=%P\">%s</a></td>",
-            (double) w->oldest / 1e9, w->pid, w->oldest_state);
-
-    } else {
-        ngx_http_pprof_print(page, "<td>-</td>");
-    }
-
-    ngx_http_pprof_print(page,
-        "<td class=\"n\">%uL</td><td class=\"n\">%uL</td>"
-        "<td class=\"n\">%uL</td>",
-        w->stalls, w->samples, w->lost);
-
-    ngx_http_pprof_index_gops(page, w);
-
-    ngx_http_pprof_print(page, "<td>%s", state);
-
-    if (w->rate) {
-        ngx_http_pprof_print(page, " <small>%ud&nbsp;Hz</small>", w->rate);
-    }
-
-    ngx_http_pprof_print(page, "</td></tr>\n");
-
-    if (w->held) {
-        ngx_http_pprof_index_held(page, w);
-    }
-}
-
-
-/* The port of its agent, and whom that did not answer. */
-
-static void
-ngx_http_pprof_index_gops(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w)
-{
-    if (w->gops_port == 0) {
-        ngx_http_pprof_print(page, "<td class=\"n\">-</td>");
-        return;
-    }
-
-    ngx_http_pprof_print(page, "<td class=\"n\">%ud", w->gops_port);
-
-    if (w->gops_refused) {
-        ngx_http_pprof_print(page, " <small>%ud&nbsp;refused</small>",
-                             w->gops_refused);
-    }
-
-    ngx_http_pprof_print(page, "</td>");
-}
-
-
-void
-ngx_http_pprof_index_age(ngx_http_pprof_page_t *page, uint64_t ns)
-{
-    uint64_t  age;
-
-    age = ns / 1000000000;
-
-    if (age >= 86400) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLd&nbsp;%uLh</td>",
-                             age / 86400, age % 86400 / 3600);
-
-    } else if (age >= 3600) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLh&nbsp;%uLm</td>",
-                             age / 3600, age % 3600 / 60);
-
-    } else if (age >= 60) {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLm&nbsp;%uLs</td>",
-                             age / 60, age % 60);
-
-    } else {
-        ngx_http_pprof_print(page, "<td class=\"n\">%uLs</td>", age);
-    }
-}
-
-
-/* What the event loop does not come back from. */
-
-static void
-ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
-    const prt_worker_info_t *w)
-{
-    u_char  *text;
-    size_t   len;
-
-    len = ngx_strlen(w->held_by);
-
-    text = ngx_pcalloc(page->pool,
-                       len + ngx_escape_html(NULL, (u_char *) w->held_by, len)
-                       + 1);
-    if (text == NULL) {
-        page->failed = 1;
-        return;
-    }
-
-    (void) ngx_escape_html(text, (u_char *) w->held_by, len);
-
-    ngx_http_pprof_print(page,
-        "<tr><td></td><td colspan=\"13\"><strong>The event loop is held for "
-        "%.1f&nbsp;s</strong> %s</td></tr>\n",
-        (double) w->held / 1e9, text);
-}
-
-
 /* As it was in the last profile, of whichever worker. */
 
 static void
 ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
 {
-    u_char                   *path, *name;
-    size_t                    i, n, len;
+    size_t                    i, n;
+    ngx_str_t                *path;
+    const char               *name;
     const prt_naming_info_t  *info;
 
     info = prt_job_naming(job, &n);
@@ -410,42 +222,33 @@ ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
 
     ngx_http_pprof_print(page,
         "<h2>Names</h2>\n"
+        "<div class=\"wide\">\n"
         "<table>\n"
         "<tr><th>Object</th><th>Named from</th><th class=\"n\">Addresses</th>"
         "<th class=\"n\">Named</th><th>To have all</th></tr>\n");
 
     for (i = 0; i < n; i++) {
 
-        len = ngx_strlen(info[i].path);
-        len += ngx_escape_html(NULL, (u_char *) info[i].path, len);
+        path = ngx_http_pprof_page_text(page, info[i].path);
 
-        path = ngx_pnalloc(page->pool, len + 1);
-        if (path == NULL) {
-            page->failed = 1;
-            return;
-        }
-
-        (void) ngx_escape_html(path, (u_char *) info[i].path,
-                               ngx_strlen(info[i].path));
-        path[len] = '\0';
-
-        name = (u_char *) strrchr((char *) path, '/');
-        name = name ? name + 1 : path;
+        name = strrchr(info[i].path, '/');
+        name = name ? name + 1 : info[i].path;
 
         ngx_http_pprof_print(page,
-            "<tr><td title=\"%s\">%s</td><td>%s</td><td class=\"n\">%uD</td>"
+            "<tr><td title=\"%V\">%V</td><td>%s</td><td class=\"n\">%uD</td>"
             "<td class=\"n\">%ui %%</td><td>",
-            path, name, info[i].source, info[i].addresses,
+            path, ngx_http_pprof_page_text(page, name),
+            info[i].source, info[i].addresses,
             (ngx_uint_t) (info[i].addresses - info[i].unnamed) * 100
             / info[i].addresses);
 
-        if (info[i].unnamed && path[0] == '/') {
+        if (info[i].unnamed && info[i].path[0] == '/') {
             if (info[i].advice) {
                 ngx_http_pprof_print(page, "%s it", info[i].advice);
 
             } else {
                 ngx_http_pprof_print(page,
-                                     "<code>tools/ngx-debuginfo %s</code>",
+                                     "<code>tools/ngx-debuginfo %V</code>",
                                      path);
             }
         }
@@ -454,6 +257,7 @@ ngx_http_pprof_index_naming(ngx_http_pprof_page_t *page, prt_job_t *job)
     }
 
     ngx_http_pprof_print(page, "</table>\n"
+        "</div>\n"
         "<p><small>In the last profile that was made.</small></p>\n");
 }
 
@@ -462,19 +266,15 @@ static void
 ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
 {
     const char                 *user;
-    ngx_str_t                   url, plain;
+    ngx_str_t                  *url, *plain;
     ngx_http_pprof_loc_conf_t  *plcf;
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_pprof_module);
 
     user = plcf->digests ? ":TOKEN@" : "";
 
-    if (ngx_http_pprof_index_url(r, user, &url) != NGX_OK
-        || ngx_http_pprof_index_url(r, "", &plain) != NGX_OK)
-    {
-        page->failed = 1;
-        return;
-    }
+    url = ngx_http_pprof_index_url(page, r, user);
+    plain = ngx_http_pprof_index_url(page, r, "");
 
     ngx_http_pprof_print(page,
         "<h2>How to look at them</h2>\n"
@@ -485,16 +285,16 @@ ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
         "<p>What requests wait for, by location; and each of them at this "
         "moment:</p>\n"
         "<pre>go tool pprof -top -tagroot location '%V/wait?seconds=10'\n",
-        &url, &url, &url);
+        url, url, url);
 
     if (plcf->digests) {
         ngx_http_pprof_print(page,
             "curl -H 'Authorization: Bearer TOKEN' "
-            "'%V/goroutine?debug=2'</pre>\n", &plain);
+            "'%V/goroutine?debug=2'</pre>\n", plain);
 
     } else {
         ngx_http_pprof_print(page, "curl '%V/goroutine?debug=2'</pre>\n",
-                             &plain);
+                             plain);
     }
 
     ngx_http_pprof_print(page, "<p>Kept for later:</p>\n");
@@ -503,11 +303,11 @@ ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
         ngx_http_pprof_print(page,
             "<pre>curl -H 'Authorization: Bearer TOKEN' -o cpu.pb.gz "
             "'%V/profile?seconds=30'\n",
-            &plain);
+            plain);
 
     } else {
         ngx_http_pprof_print(page,
-            "<pre>curl -o cpu.pb.gz '%V/profile?seconds=30'\n", &plain);
+            "<pre>curl -o cpu.pb.gz '%V/profile?seconds=30'\n", plain);
     }
 
     ngx_http_pprof_print(page, "go tool pprof -http=: cpu.pb.gz</pre>\n"
@@ -518,13 +318,13 @@ ngx_http_pprof_index_hints(ngx_http_pprof_page_t *page, ngx_http_request_t *r)
 
 /* The address of this page as the client knows it, ready for HTML. */
 
-static ngx_int_t
-ngx_http_pprof_index_url(ngx_http_request_t *r, const char *user,
-    ngx_str_t *url)
+static ngx_str_t *
+ngx_http_pprof_index_url(ngx_http_pprof_page_t *page, ngx_http_request_t *r,
+    const char *user)
 {
     u_char      *p, *last, *root;
     size_t       len, prefix;
-    ngx_str_t    host, plain;
+    ngx_str_t    host, url;
     const char  *scheme;
 
     scheme = "http";
@@ -545,12 +345,15 @@ ngx_http_pprof_index_url(ngx_http_request_t *r, const char *user,
                                         NGX_ESCAPE_URI_COMPONENT)
           + sizeof("/debug/pprof") - 1;
 
-    plain.data = ngx_pnalloc(r->pool, len);
-    if (plain.data == NULL) {
-        return NGX_ERROR;
+    ngx_str_null(&url);
+
+    url.data = ngx_pnalloc(page->pool, len);
+    if (url.data == NULL) {
+        page->failed = 1;
+        return ngx_http_pprof_page_escape(page, &url);
     }
 
-    p = ngx_sprintf(plain.data, "%s://%s%V", scheme, user, &host);
+    p = ngx_sprintf(url.data, "%s://%s%V", scheme, user, &host);
 
     /* between the slashes everything that a shell could read is escaped */
 
@@ -566,17 +369,9 @@ ngx_http_pprof_index_url(ngx_http_request_t *r, const char *user,
 
     p = ngx_cpymem(p, "/debug/pprof", sizeof("/debug/pprof") - 1);
 
-    plain.len = p - plain.data;
+    url.len = p - url.data;
 
-    url->len = plain.len + ngx_escape_html(NULL, plain.data, plain.len);
-    url->data = ngx_pnalloc(r->pool, url->len);
-    if (url->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    (void) ngx_escape_html(url->data, plain.data, plain.len);
-
-    return NGX_OK;
+    return ngx_http_pprof_page_escape(page, &url);
 }
 
 
@@ -613,52 +408,4 @@ ngx_http_pprof_index_host(ngx_http_request_t *r, ngx_str_t *host)
     }
 
     *host = r->headers_in.host->value;
-}
-
-
-void
-ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...)
-{
-    u_char   *p;
-    size_t    size;
-    va_list   args;
-
-    for ( ;; ) {
-
-        if (page->failed) {
-            return;
-        }
-
-        if (page->start) {
-            va_start(args, fmt);
-            p = ngx_vslprintf(page->last, page->end, fmt, args);
-            va_end(args);
-
-            /* full may mean cut off */
-
-            if (p < page->end) {
-                page->last = p;
-                return;
-            }
-        }
-
-        size = page->start ? 2 * (page->end - page->start)
-                           : NGX_HTTP_PPROF_PAGE;
-
-        p = ngx_pnalloc(page->pool, size);
-        if (p == NULL) {
-            page->failed = 1;
-            return;
-        }
-
-        if (page->start) {
-            page->last = ngx_cpymem(p, page->start, page->last - page->start);
-
-        } else {
-            page->last = p;
-        }
-
-        page->start = p;
-        page->end = p + size;
-    }
 }

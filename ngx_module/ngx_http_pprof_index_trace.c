@@ -95,8 +95,6 @@ ngx_http_pprof_index_file(ngx_http_pprof_page_t *page,
 void
 ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page)
 {
-    u_char            *text;
-    size_t             len;
     unsigned           i, n;
     prt_death_info_t   deaths[NGX_HTTP_PPROF_DEATHS];
 
@@ -108,35 +106,31 @@ ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page)
 
     ngx_http_pprof_print(page,
         "<h2>Died</h2>\n"
+        "<div class=\"wide\">\n"
         "<table>\n"
         "<tr><th class=\"n\">Worker</th><th class=\"n\">PID</th>"
         "<th class=\"n\">Ago</th><th>By</th><th>Where</th></tr>\n");
 
     for (i = 0; i < n; i++) {
 
-        len = ngx_strlen(deaths[i].where);
+        if (deaths[i].worker >= 0) {
+            ngx_http_pprof_print(page, "<tr><td class=\"n\">%d</td>",
+                                 deaths[i].worker);
 
-        text = ngx_pcalloc(page->pool,
-                           len + ngx_escape_html(NULL,
-                                                 (u_char *) deaths[i].where,
-                                                 len)
-                           + 1);
-        if (text == NULL) {
-            page->failed = 1;
-            return;
+        } else {
+            ngx_http_pprof_print(page, "<tr><td class=\"n\">-</td>");
         }
 
-        (void) ngx_escape_html(text, (u_char *) deaths[i].where, len);
+        ngx_http_pprof_print(page, "<td class=\"n\">%P</td>", deaths[i].pid);
 
-        ngx_http_pprof_print(page,
-            "<tr><td class=\"n\">%d</td><td class=\"n\">%P</td>",
-            deaths[i].worker, deaths[i].pid);
+        ngx_http_pprof_page_age(page, deaths[i].age);
 
-        ngx_http_pprof_index_age(page, deaths[i].age);
-
-        ngx_http_pprof_print(page, "<td>%s</td><td>%s</td></tr>\n",
-                             deaths[i].signal, text);
+        ngx_http_pprof_print(page, "<td>%s</td><td>%V</td></tr>\n",
+                             deaths[i].signal,
+                             ngx_http_pprof_page_text(page,
+                                 deaths[i].where[0] ? deaths[i].where : "-"));
     }
 
-    ngx_http_pprof_print(page, "</table>\n");
+    ngx_http_pprof_print(page, "</table>\n"
+                               "</div>\n");
 }

@@ -30,6 +30,9 @@
 #define NGX_HTTP_PPROF_STALL_OFF             NGX_MAX_INT_T_VALUE
 #define NGX_HTTP_PPROF_TRACE_STALL_OFF       NGX_MAX_INT_T_VALUE
 
+/* no worker is held so long and lives on; it was written without its unit */
+#define NGX_HTTP_PPROF_STALL_DOUBTFUL        10000         /* ms */
+
 
 #define NGX_HTTP_PPROF_DEBUG_PATH  "/usr/lib/debug"
 
@@ -42,6 +45,7 @@ typedef struct {
     ngx_uint_t   max;
     const char  *text;
     ngx_uint_t   off;             /* what "off" stands for; 0: not allowed */
+    ngx_uint_t   doubtful;        /* from here on a mistake; 0: nothing is */
 } ngx_http_pprof_range_t;
 
 
@@ -55,6 +59,8 @@ static char *ngx_http_pprof_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static char *ngx_http_pprof(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_pprof_trace_stall(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static ssize_t ngx_http_pprof_nsec(ngx_str_t *value);
 static char *ngx_http_pprof_debug_path(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -65,52 +71,56 @@ static void ngx_http_pprof_gauges(prt_gauges_t *gauges);
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_memory_range = {
-    NGX_HTTP_PPROF_SIZE, PRT_MEMORY_MIN, PRT_MEMORY_MAX, "1m to 1g", 0
+    NGX_HTTP_PPROF_SIZE, PRT_MEMORY_MIN, PRT_MEMORY_MAX, "1m to 1g", 0, 0
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_cpu_rate_range = {
-    NGX_HTTP_PPROF_NUMBER, PRT_CPU_RATE_MIN, PRT_CPU_RATE_MAX, "1 to 1000", 0
+    NGX_HTTP_PPROF_NUMBER, PRT_CPU_RATE_MIN, PRT_CPU_RATE_MAX, "1 to 1000",
+    0, 0
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_heap_rate_range = {
     NGX_HTTP_PPROF_SIZE, PRT_HEAP_RATE_MIN, PRT_HEAP_RATE_MAX,
-    "1 to 1g, or \"off\"", PRT_HEAP_OFF
+    "1 to 1g, or \"off\"", PRT_HEAP_OFF, 0
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_stall_threshold_range = {
     NGX_HTTP_PPROF_TIME, PRT_STALL_MIN / 1000000, PRT_STALL_MAX / 1000000,
-    "1ms to 1h, or \"off\"", NGX_HTTP_PPROF_STALL_OFF
+    "1ms to 1h, or \"off\"", NGX_HTTP_PPROF_STALL_OFF,
+    NGX_HTTP_PPROF_STALL_DOUBTFUL
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_block_rate_range = {
     NGX_HTTP_PPROF_NSEC, PRT_BLOCK_RATE_MIN, PRT_BLOCK_RATE_MAX,
-    "1ns to 1s, with a unit (ns, us, ms, s), or \"off\"", PRT_BLOCK_OFF
+    "1ns to 1s, with a unit (ns, us, ms, s), or \"off\"", PRT_BLOCK_OFF, 0
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_trace_buffer_range = {
-    NGX_HTTP_PPROF_SIZE, PRT_TRACE_MIN, PRT_TRACE_MAX, "1m to 1g", 0
+    NGX_HTTP_PPROF_SIZE, PRT_TRACE_MIN, PRT_TRACE_MAX, "1m to 1g", 0, 0
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_trace_stall_range = {
     NGX_HTTP_PPROF_TIME, PRT_STALL_MIN / 1000000, PRT_STALL_MAX / 1000000,
-    "1ms to 1h, or \"off\"", NGX_HTTP_PPROF_TRACE_STALL_OFF
+    "1ms to 1h, or \"off\"", NGX_HTTP_PPROF_TRACE_STALL_OFF,
+    NGX_HTTP_PPROF_STALL_DOUBTFUL
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_trace_sample_range = {
-    NGX_HTTP_PPROF_NUMBER, 1, NGX_HTTP_PPROF_SAMPLE_MAX, "1 to 1000000", 0
+    NGX_HTTP_PPROF_NUMBER, 1, NGX_HTTP_PPROF_SAMPLE_MAX, "1 to 1000000",
+    0, 0
 };
 
 
 static ngx_http_pprof_range_t  ngx_http_pprof_max_duration_range = {
     NGX_HTTP_PPROF_TIME, NGX_HTTP_PPROF_MAX_DURATION_MIN,
-    NGX_HTTP_PPROF_MAX_DURATION_MAX, "1s to 24h", 0
+    NGX_HTTP_PPROF_MAX_DURATION_MAX, "1s to 24h", 0, 0
 };
 
 
@@ -223,7 +233,7 @@ static ngx_command_t  ngx_http_pprof_commands[] = {
 
     { ngx_string("pprof_trace_on_stall"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_pprof_number,
+      ngx_http_pprof_trace_stall,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_pprof_main_conf_t, trace_on_stall),
       &ngx_http_pprof_trace_stall_range },
@@ -352,7 +362,9 @@ ngx_http_pprof_init_main_conf(ngx_conf_t *cf, void *conf)
     {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"pprof_trace_on_stall\" must not be less than "
-                      "\"pprof_stall_threshold\": what is shorter is no stall");
+                      "\"pprof_stall_threshold\": what is shorter is no stall "
+                      "in %s:%ui",
+                      pmcf->stall_file, pmcf->stall_line);
         return NGX_CONF_ERROR;
     }
 
@@ -665,7 +677,27 @@ ngx_http_pprof_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     *field = (ngx_uint_t) n;
 
+    if (range->doubtful && *field >= range->doubtful) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"%V\" in \"%V\" directive is %.1f s, in which a "
+                           "worker serves nobody: a number without unit is "
+                           "of seconds, \"ms\" are milliseconds",
+                           &value[1], &cmd->name, (double) *field / 1000);
+    }
+
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_pprof_trace_stall(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_pprof_main_conf_t  *pmcf = conf;
+
+    pmcf->stall_file = cf->conf_file->file.name.data;
+    pmcf->stall_line = cf->conf_file->line;
+
+    return ngx_http_pprof_number(cf, cmd, conf);
 }
 
 

@@ -43,6 +43,8 @@ typedef struct {
     size_t                      trace_buffer;
     ngx_flag_t                  trace_on_crash;
     ngx_msec_t                  trace_on_stall;
+    u_char                     *stall_file;  /* where that stands */
+    ngx_uint_t                  stall_line;
     ngx_path_t                 *dir;         /* NULL: none given, but this: */
     ngx_str_t                   default_dir; /* with its NUL */
     ngx_str_t                   trace_file;  /* as written */
@@ -374,7 +376,7 @@ ngx_int_t ngx_http_pprof_file_info(prt_recorder_info_t *info);
 
 /* profile, symbol, index */
 
-/* A parameter, unescaped; NGX_DECLINED: none, or an empty one. */
+/* A parameter, unescaped, which may be empty; NGX_DECLINED: none. */
 ngx_int_t ngx_http_pprof_arg(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 
@@ -397,10 +399,21 @@ typedef struct {
 } ngx_http_pprof_page_t;
 
 void ngx_http_pprof_print(ngx_http_pprof_page_t *page, const char *fmt, ...);
+
+/* Ready for HTML, to be printed as "%V"; empty if there is no memory. */
+ngx_str_t *ngx_http_pprof_page_escape(ngx_http_pprof_page_t *page,
+    ngx_str_t *text);
+ngx_str_t *ngx_http_pprof_page_text(ngx_http_pprof_page_t *page,
+    const char *text);
+
+/* A cell of a table. */
+void ngx_http_pprof_page_age(ngx_http_pprof_page_t *page, uint64_t ns);
+
 void ngx_http_pprof_zones(ngx_http_pprof_page_t *page);
+void ngx_http_pprof_index_workers(ngx_http_pprof_page_t *page,
+    prt_job_t *job);
 void ngx_http_pprof_index_recorder(ngx_http_pprof_page_t *page);
 void ngx_http_pprof_index_deaths(ngx_http_pprof_page_t *page);
-void ngx_http_pprof_index_age(ngx_http_pprof_page_t *page, uint64_t ns);
 
 /* Any thread; NGX_DECLINED if the zone is not laid out as nginx does it. */
 ngx_int_t ngx_http_pprof_zone_usage(ngx_shm_zone_t *zone, ngx_uint_t *pages,

@@ -39,11 +39,6 @@ ngx_http_pprof_profile_handler(ngx_http_request_t *r)
     ngx_http_pprof_ctx_t   *ctx;
     prt_profile_request_t   req;
 
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
     ctx = ngx_http_get_module_ctx(r, ngx_http_pprof_module);
 
     ngx_memzero(&req, sizeof(prt_profile_request_t));
@@ -107,7 +102,10 @@ ngx_http_pprof_window(ngx_http_request_t *r, prt_profile_request_t *req)
     ngx_uint_t                   given, trace;
     ngx_http_pprof_main_conf_t  *pmcf;
 
-    given = ngx_http_pprof_arg(r, "seconds", &value) == NGX_OK;
+    /* an empty one of Go's parameters is as good as none, as it is there */
+
+    given = ngx_http_pprof_arg(r, "seconds", &value) == NGX_OK
+            && value.len != 0;
     trace = (req->profile->flags & PRT_PROFILE_TRACE) ? 1 : 0;
 
     if (req->profile->flags & PRT_PROFILE_WINDOW) {
@@ -273,17 +271,13 @@ ngx_http_pprof_profile_header(ngx_http_request_t *r)
 }
 
 
-/* An empty parameter is as good as none, as in Go. */
-
 ngx_int_t
 ngx_http_pprof_arg(ngx_http_request_t *r, const char *name, ngx_str_t *value)
 {
     u_char     *src, *dst;
     ngx_str_t   raw;
 
-    if (ngx_http_arg(r, (u_char *) name, ngx_strlen(name), &raw) != NGX_OK
-        || raw.len == 0)
-    {
+    if (ngx_http_arg(r, (u_char *) name, ngx_strlen(name), &raw) != NGX_OK) {
         return NGX_DECLINED;
     }
 

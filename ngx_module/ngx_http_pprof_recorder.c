@@ -36,11 +36,6 @@ ngx_http_pprof_recorder_handler(ngx_http_request_t *r)
 {
     ngx_int_t  rc;
 
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
     rc = ngx_http_pprof_ready(r);
     if (rc != NGX_DECLINED) {
         return rc;
@@ -74,14 +69,8 @@ ngx_http_pprof_recorder_snapshot_handler(ngx_http_request_t *r)
 ngx_int_t
 ngx_http_pprof_recorder_file_handler(ngx_http_request_t *r)
 {
-    ngx_int_t    rc;
     const char  *suffix;
     ngx_uint_t   kind;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
 
     /* "trace.out", "trace.out.crash", as the table of routes has them */
 
@@ -107,11 +96,6 @@ ngx_http_pprof_recorder_command(ngx_http_request_t *r,
     uint64_t               events, duration;
     ngx_int_t              rc;
     ngx_http_pprof_ctx_t  *ctx;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
 
     duration = 0;
 
@@ -308,7 +292,9 @@ ngx_http_pprof_recorder_duration(ngx_http_request_t *r, uint64_t *duration)
     ngx_str_t                    value;
     ngx_http_pprof_main_conf_t  *pmcf;
 
-    if (ngx_http_pprof_arg(r, "duration", &value) != NGX_OK) {
+    if (ngx_http_pprof_arg(r, "duration", &value) != NGX_OK
+        || value.len == 0)
+    {
         return ngx_http_pprof_recorder_error(r, NGX_HTTP_BAD_REQUEST,
                    "\"duration\" is required, for instance duration=30s");
     }

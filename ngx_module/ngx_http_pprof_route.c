@@ -25,11 +25,17 @@ static ngx_http_pprof_route_t *ngx_http_pprof_route(ngx_http_request_t *r,
     u_char *path, u_char *last);
 static ngx_http_pprof_route_t *ngx_http_pprof_find(
     ngx_http_pprof_route_t *routes, u_char *path, size_t len);
+static const char *ngx_http_pprof_unknown(u_char *root);
 static ngx_uint_t ngx_http_pprof_cross_site(ngx_http_request_t *r);
 static u_char *ngx_http_pprof_last(u_char *start, u_char *end,
     const char *text, size_t len);
 static ngx_int_t ngx_http_pprof_redirect_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_pprof_cmdline_handler(ngx_http_request_t *r);
+
+
+/* of a root: "/debug/trace", not "/debug/pprof" */
+
+#define ngx_http_pprof_is_trace(root)  ((root)[sizeof("/debug/") - 1] == 't')
 
 
 static ngx_http_pprof_route_t  ngx_http_pprof_routes[] = {
@@ -103,6 +109,7 @@ ngx_int_t
 ngx_http_pprof_handler(ngx_http_request_t *r)
 {
     u_char                     *path;
+    ngx_int_t                   rc;
     ngx_http_pprof_route_t     *route;
     ngx_http_pprof_loc_conf_t  *plcf;
 
@@ -128,7 +135,8 @@ ngx_http_pprof_handler(ngx_http_request_t *r)
     }
 
     if (route == NULL) {
-        return ngx_http_pprof_error(r, NGX_HTTP_NOT_FOUND, "Unknown profile");
+        return ngx_http_pprof_error(r, NGX_HTTP_NOT_FOUND, "%s",
+                                    ngx_http_pprof_unknown(path));
     }
 
     if (!(r->method & route->methods)) {
@@ -140,6 +148,15 @@ ngx_http_pprof_handler(ngx_http_request_t *r)
         return ngx_http_pprof_error(r, NGX_HTTP_NOT_ALLOWED,
                                     "method not allowed here: use %s",
                                     route->allow);
+    }
+
+    /* a handler whose route takes POST reads the body itself */
+
+    if (r->method != NGX_HTTP_POST) {
+        rc = ngx_http_discard_request_body(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     return route->handler(r);
@@ -198,9 +215,9 @@ ngx_http_pprof_route(ngx_http_request_t *r, u_char *path, u_char *last)
     ngx_http_pprof_route_t    *route;
     const prt_profile_info_t  *profile;
 
-    /* both roots are of one length */
+    trace = ngx_http_pprof_is_trace(path);
 
-    trace = path[sizeof("/debug/") - 1] == 't';
+    /* both roots are of one length */
 
     path += sizeof("/debug/pprof") - 1;
     len = last - path;
@@ -248,6 +265,26 @@ ngx_http_pprof_find(ngx_http_pprof_route_t *routes, u_char *path, size_t len)
 }
 
 
+/* Go's text where Go has profiles, too; else what there is, and where. */
+
+static const char *
+ngx_http_pprof_unknown(u_char *root)
+{
+    if (root == NULL) {
+        return "Unknown path: profiles are below /debug/pprof/, the flight "
+               "recorder is at /debug/trace/recorder";
+    }
+
+    if (ngx_http_pprof_is_trace(root)) {
+        return "Unknown path: the flight recorder is at /debug/trace/recorder, "
+               "with /run, /stop, /snapshot and /trace.out below it; a trace "
+               "of the next seconds is at /debug/pprof/trace";
+    }
+
+    return "Unknown profile";
+}
+
+
 static ngx_uint_t
 ngx_http_pprof_cross_site(ngx_http_request_t *r)
 {
@@ -280,13 +317,7 @@ ngx_http_pprof_redirect_handler(ngx_http_request_t *r)
 {
     u_char     *p;
     size_t      len;
-    ngx_int_t   rc;
     ngx_str_t   uri;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
 
     len = r->uri.len
           + 2 * ngx_escape_uri(NULL, r->uri.data, r->uri.len, NGX_ESCAPE_URI)
@@ -334,15 +365,9 @@ ngx_http_pprof_redirect_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_pprof_cmdline_handler(ngx_http_request_t *r)
 {
-    int         i;
-    u_char     *p, *last;
-    size_t      len;
-    ngx_int_t   rc;
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
+    int      i;
+    u_char  *p, *last;
+    size_t   len;
 
     len = 0;
 

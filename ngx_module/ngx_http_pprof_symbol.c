@@ -77,11 +77,6 @@ ngx_http_pprof_symbol_handler(ngx_http_request_t *r)
         return NGX_DONE;
     }
 
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
     if (r->method == NGX_HTTP_HEAD) {
         return ngx_http_pprof_answer_head(r, &ngx_http_pprof_text);
     }

@@ -35,6 +35,7 @@ ngx_http_pprof_zones(ngx_http_pprof_page_t *page)
 
     ngx_http_pprof_print(page,
         "<h2>Shared memory</h2>\n"
+        "<div class=\"wide\">\n"
         "<table>\n"
         "<tr><th>Zone</th><th class=\"n\">Size</th>"
         "<th class=\"n\">In use</th><th class=\"n\">Part</th>"
@@ -49,6 +50,7 @@ ngx_http_pprof_zones(ngx_http_pprof_page_t *page)
     }
 
     ngx_http_pprof_print(page, "</table>\n"
+        "</div>\n"
         "<p><small>In use are pages of the zone that are not free.</small></p>"
         "\n");
 }
@@ -92,33 +94,17 @@ ngx_http_pprof_zone_usage(ngx_shm_zone_t *zone, ngx_uint_t *pages,
 static void
 ngx_http_pprof_zone(ngx_http_pprof_page_t *page, ngx_shm_zone_t *zone)
 {
-    size_t       len;
-    u_char      *name;
-    ngx_str_t    text;
-    ngx_uint_t   pages, used, fails;
+    ngx_uint_t  pages, used, fails;
 
     if (ngx_http_pprof_zone_usage(zone, &pages, &used, &fails) != NGX_OK) {
         return;
     }
 
-    len = zone->shm.name.len
-          + ngx_escape_html(NULL, zone->shm.name.data, zone->shm.name.len);
-
-    name = ngx_pnalloc(page->pool, len);
-    if (name == NULL) {
-        page->failed = 1;
-        return;
-    }
-
-    (void) ngx_escape_html(name, zone->shm.name.data, zone->shm.name.len);
-
-    text.data = name;
-    text.len = len;
-
     ngx_http_pprof_print(page,
         "<tr><td>%V</td><td class=\"n\">%uz&nbsp;KiB</td>"
         "<td class=\"n\">%uz&nbsp;KiB</td><td class=\"n\">%ui&nbsp;%%</td>"
         "<td class=\"n\">%ui</td></tr>\n",
-        &text, zone->shm.size / 1024, used * ngx_pagesize / 1024,
+        ngx_http_pprof_page_escape(page, &zone->shm.name),
+        zone->shm.size / 1024, used * ngx_pagesize / 1024,
         pages ? used * 100 / pages : 0, fails);
 }

@@ -600,6 +600,7 @@ typedef struct {
     prt_gauges_t           gauges;
     uint64_t               oldest;        /* ns that its oldest request is old */
     char                   oldest_state[64];  /* what that one waits for; "": none */
+    char                   oldest_location[128];  /* its label "location"; "": none */
     uint64_t               samples;       /* CPU samples taken */
     uint64_t               lost;          /* samples lost, of all profiles */
     uint64_t               stalls;        /* events that held the loop too long */
@@ -743,14 +744,18 @@ PRT_EXPORT int prt_recorder_info(prt_recorder_info_t *info);
 PRT_EXPORT int prt_duration(const char *text, size_t len, int64_t *ns);
 
 
-/* crashes: the processes that died by a signal, and where */
+/*
+ * crashes: the processes that died by a signal, and where; and those that are
+ * gone without a word, which is noticed when another one starts, or is asked
+ * for its state
+ */
 
 typedef struct {
     int                    worker;        /* -1: none */
     pid_t                  pid;
-    int                    signo;
-    const char            *signal;        /* "SIGSEGV" */
-    uint64_t               age;           /* ns since then */
+    int                    signo;         /* SIGKILL: without a word */
+    const char            *signal;        /* "SIGSEGV", "killed (...)" */
+    uint64_t               age;           /* ns since then, or since it was noticed */
     char                   where[512];    /* labels and functions, as far as known */
 } prt_death_info_t;
 

@@ -27,6 +27,14 @@ my %config = (http_config => 'pprof_production off; pprof_stall_threshold off;',
 
 sub deaths { grep { /pprof: process \d+ .*died by/ } split /\n/, $_[0]->error_log }
 
+# The rows of the index, the newest first.
+
+sub died {
+    my ($table) = $_[0]->get('/debug/pprof/')->{content} =~ m{<h2>Died</h2>(.*?)</table>}s;
+    return grep { /<td/ } split /\n/, $table // '';
+}
+
+
 sub recorder {
     return JSON::PP::decode_json($_[0]->get("/debug/trace/recorder$_[1]")
                                  ->{content});
@@ -116,19 +124,56 @@ sub cpu_moves {
     like((deaths($nginx))[-1], qr/process $pid .*SIGABRT.*"= \/crash": .*hosted_crash/,
          'abort(): where');
 
-    # nobody is to be told of those that were killed, or end
+    # the log of nginx tells of those that were killed, the index as well; nobody
+    # is to be told of those that end
 
     ($pid) = $nginx->worker_pids;
     kill KILL => $pid;
     ok((wait_for { !grep { $_ == $pid } $nginx->worker_pids } 60), 'killed');
     ok($nginx->settled(60), 'a new one');
+
+    my @rows = died($nginx);
+    like($rows[0], qr{>0</td><td\ class="n">$pid</td><td\ class="n">\d+s</td>
+                      <td>killed\ \(SIGKILL,\ or\ the\ kernel's\ OOM\ killer\)</td><td>}x,
+         'killed: in the index');
+    unlike($rows[0], qr/hosted_|location/, 'killed: nothing that it did not do');
+
     ok($nginx->reload, 'reload');
     ok($nginx->settled(60), 'settled');
     $nginx->get('/text');
     is(scalar(deaths($nginx)), $n + 1, 'no other line');
+    is(scalar(died($nginx)), scalar(@rows), 'no other row');
 
     is($nginx->quit, 0, 'quit');
     is_deeply([ $nginx->alerts(qr/exited on signal/) ], [], 'no other alerts');
+}
+
+
+# one that hangs, and is killed therefore: what it was held in is known
+
+{
+    my $nginx = start_nginx(%config, workers => 2, http_config =>
+        'pprof_production off; pprof_stall_threshold 50ms;');
+    my $job = $nginx->background('/hang?how=sleep&ms=60000');
+    my $pid;
+
+    # before that, what is asked may come to the same worker, and wait with it
+
+    ok((wait_for { ($pid) = grep { held($_, 'sleep') } $nginx->worker_pids } 60),
+       'hangs: one of them');
+    ok((wait_for {
+        $nginx->get('/debug/pprof/')->{content} =~ /loop is held for[^\n]*hosted_hang/;
+    } 60), 'hangs: the index says so');
+
+    kill KILL => $pid;
+    $job->result(120);
+
+    ok((wait_for { $nginx->worker_pids == 2 && died($nginx) } 60), 'hangs: killed');
+    like((died($nginx))[0],
+         qr{>$pid</td>.*<td>killed[^<]*</td><td>its\ event\ loop\ was\ held,
+            \ server\ &quot;localhost&quot;,\ location\ &quot;~\ \^/hang\$&quot;:
+            \ [^<]*hosted_hang[^<]*;\ RSS\ \d+\.\d\ MiB}x, 'hangs: in what');
+    is($nginx->quit, 0, 'hangs: quit');
 }
 
 

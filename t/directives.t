@@ -62,7 +62,7 @@ my @good = (
     [ http('pprof_block_rate 1s;') ],
     [ http('pprof_block_rate off;') ],
     [ http('pprof_stall_threshold 1ms;') ],
-    [ http('pprof_stall_threshold 1h;') ],
+    [ http('pprof_stall_threshold 9999ms;') ],
     [ http('pprof_stall_threshold off;') ],
     [ http('pprof_debug_path /opt/debug /var/debug;') ],
     [ http('pprof_trace_buffer 1m;') ],
@@ -72,7 +72,7 @@ my @good = (
     [ http('pprof_trace_on_stall 1ms; pprof_stall_threshold 1ms;') ],
     [ http('pprof_trace_on_stall 100ms;') ],
     [ http('pprof_trace_on_stall off; pprof_stall_threshold off;') ],
-    [ http('pprof_trace_on_stall 1h;') ],
+    [ http('pprof_trace_on_stall 9s;') ],
     [ http('pprof_trace_on_stall off;') ],
     [ http('pprof_dir $DIR/profiler/;') ],
     [ http('pprof_dir profiler;'), location('pprof on; deny all;') ],
@@ -176,7 +176,7 @@ my @bad = (
 
     (map { [ http("pprof_trace_on_stall $_;"),
             '"pprof_trace_on_stall" must not be less than '
-            . '"pprof_stall_threshold"' ] }
+            . '"pprof_stall_threshold": what is shorter is no stall in ' ] }
         '99ms', '1h; pprof_stall_threshold off',
         '1s; pprof_stall_threshold 1001ms'),
 
@@ -241,6 +241,38 @@ for my $case (@bad) {
     is($code, 1, "refused: @$case");
     like($out, qr/\[emerg\] .*\Q$error\E/, "error: @$case");
     unlike($out, qr/se cret|split token/, "no token in the log: @$case");
+}
+
+# an error of two directives tells where one of them stands, and which
+
+for my $case ([ 1, "pprof_trace_on_stall 1ms;\npprof_stall_threshold 1s;\n" ],
+              [ 3, "\npprof_stall_threshold 1s;\npprof_trace_on_stall 1ms;\n" ])
+{
+    my ($line, $text) = @$case;
+    my ($code, $out) = check_config(conf => join '',
+        map("load_module $_;", Pprof::modules('pprof')),
+        "pid \$DIR/nginx.pid; events { } http { $text }\n");
+
+    is($code, 1, "two directives: refused, line $line");
+    like($out, qr/no stall in \S+nginx\.conf:$line\n/, "two directives: line $line");
+}
+
+# times that are rather a mistake: taken, and said as what
+
+for my $case ([ 'pprof_stall_threshold 100;', '100', '100.0 s' ],
+              [ 'pprof_stall_threshold 10s;', '10s', '10.0 s' ],
+              [ 'pprof_stall_threshold 1h;', '1h', '3600.0 s' ],
+              [ 'pprof_trace_on_stall 100;', '100', '100.0 s' ],
+              [ 'pprof_trace_on_stall 10500ms;', '10500ms', '10.5 s' ])
+{
+    my ($text, $value, $meant) = @$case;
+    my ($code, $out) = check_config(http($text));
+    my ($name) = $text =~ /^(\w+)/;
+
+    is($code, 0, "doubtful: $text") or diag $out;
+    like($out, qr/\[warn\] .*: "$value" in "$name" directive is \Q$meant\E, .* in \S+nginx\.conf:\d+\n/,
+         "doubtful, warning: $text");
+    is(scalar(() = $out =~ /\[warn\]/g), 1, "doubtful, once: $text");
 }
 
 # unprotected locations

@@ -484,6 +484,33 @@ is_deeply([ $nginx->alerts ], [], 'no alert');
 }
 
 
+# The index has one request of each worker: what it waits for, and where.
+
+{
+    my $nginx = start_nginx(http_config => 'pprof_production off;', config => qq{
+        location /debug/pprof { pprof auto; }
+        location ~ "^/<b>&?" { proxy_pass http://127.0.0.1:@{[ $mute->sockport ]}; }
+        location /later { proxy_pass http://127.0.0.1:@{[ $mute->sockport ]}; }
+    });
+    my $oldest = qr{s: <a href="goroutine\?debug=2&amp;pid=\d+">upstream header</a> <code>};
+    my $index = sub { $nginx->get('/debug/pprof/')->{content} };
+
+    unlike($index->(), qr{<a href="goroutine\?debug=2&amp;pid}, 'oldest: none');
+
+    my $first = client($nginx, request('GET /%3Cb%3E&secret'));
+
+    ok(wait_for(sub { $index->() =~ $oldest }, 60), 'oldest: one');
+
+    my $second = client($nginx, request('GET /later'));
+
+    ok(wait_for(sub { in_state(dump_of($nginx), 'upstream header') == 2 }, 60),
+       'oldest: another one');
+    like($index->(), qr{$oldest~ \^/&lt;b&gt;&amp;\?</code>}, 'oldest: its location');
+    unlike($index->(), qr{secret|<b>|/later}, 'oldest: no URI, and no other location');
+    $nginx->stop;
+}
+
+
 # Ten thousand idle connections, and load.
 
 SKIP: {

@@ -29,6 +29,11 @@ our $Profile = "$Binary\nContent-Disposition: attachment; filename=\"profile\"";
 our $Gzip = qr/^\x1f\x8b/;
 
 our $Unknown = "Unknown profile\n";
+our $Path = "Unknown path: profiles are below /debug/pprof/, the flight recorder is at "
+            . "/debug/trace/recorder\n";
+our $Trace = "Unknown path: the flight recorder is at /debug/trace/recorder, with /run, "
+             . "/stop, /snapshot and /trace.out below it; a trace of the next seconds is at "
+             . "/debug/pprof/trace\n";
 
 add_block_preprocessor(sub {
     my ($block) = @_;
@@ -81,20 +86,20 @@ __DATA__
 --- error_code eval
 [(404) x 9, 400, 404, 404]
 --- response_body_like eval
-[("^Unknown profile\n\$") x 9, "", ("^Unknown profile\n\$") x 2]
+[(qr{^\Q$::Unknown\E$}) x 4, (qr{^\Q$::Path\E$}) x 5, "", (qr{^\Q$::Unknown\E$}) x 2]
 
 
 === TEST 4: below /debug/trace: what there is no such thing of
 --- request eval
 ["GET /debug/trace", "GET /debug/trace/", "GET /debug/trace/recorder/", "GET /debug/trace/recorder/x",
-"GET /debug/trace/recorder/run/", "GET /debug/trace/profile", "GET /debug/pprof/recorder",
-"GET /debug/pprof/debug/trace/profile", "GET /debug/tracex/recorder"]
+"GET /debug/trace/recorder/run/", "GET /debug/trace/profile", "GET /debug/trace/recorder/nothing?seconds=5",
+"GET /debug/pprof/debug/trace/profile", "GET /debug/pprof/recorder", "GET /debug/tracex/recorder"]
 --- error_code eval
-[(404) x 9]
+[(404) x 10]
 --- response_headers eval
-[($::Error) x 9]
+[($::Error) x 10]
 --- response_body eval
-[($::Unknown) x 9]
+[($::Trace) x 8, $::Unknown, $::Path]
 
 
 === TEST 4a: the recorder, below any prefix
@@ -134,13 +139,14 @@ __DATA__
 === TEST 4d: trace: bad parameters
 --- request eval
 ["GET /debug/pprof/trace?seconds=0.1&events=0", "GET /debug/pprof/trace?seconds=0.1&events=x",
-"GET /debug/pprof/trace?seconds=1801", "GET /debug/pprof/trace?worker=77", "POST /debug/pprof/trace\nx"]
+"GET /debug/pprof/trace?seconds=0.1&events=", "GET /debug/pprof/trace?seconds=1801", "GET /debug/pprof/trace?worker=77",
+"POST /debug/pprof/trace\nx"]
 --- error_code eval
-[400, 400, 400, 404, 405]
+[400, 400, 400, 400, 404, 405]
 --- response_headers eval
-[($::Error) x 5]
+[($::Error) x 6]
 --- response_body_like eval
-[('^invalid value for "events" - must be a positive integer, 20000000 at most\n$') x 2, '^profile duration exceeds pprof_max_duration',
+[('^invalid value for "events" - must be a positive integer, 20000000 at most\n$') x 3, '^profile duration exceeds pprof_max_duration',
 '^No worker 77 here; there are: ', '^method not allowed here']
 
 
@@ -170,7 +176,7 @@ $::Gzip
 === TEST 7: profile: parameters that are good
 --- request eval
 ["GET /debug/pprof/profile?seconds=0.1&hz=1", "GET /debug/pprof/profile?hz=1000&seconds=.1",
-"GET /debug/pprof/profile?seconds=0.1&hz=", "GET /debug/pprof/profile?seconds=0.1&worker=0",
+"GET /debug/pprof/profile?seconds=0.1&debug=", "GET /debug/pprof/profile?seconds=0.1&worker=0",
 "GET /debug/pprof/profile?SECONDS=0.1", "GET /debug/pprof/profile?seconds=%30.1",
 "GET /debug/pprof/profile?seconds=0.1&debug=1", "GET /debug/pprof/profile?seconds=00000.10000000000000"]
 --- error_code eval
@@ -181,13 +187,13 @@ $::Gzip
 
 === TEST 8: profile: hz that is bad
 --- request eval
-[map "GET /debug/pprof/profile?seconds=0.1&hz=$_", qw( 0 1001 -1 x 1.5 99999999999999999999 1x )]
+[map "GET /debug/pprof/profile?seconds=0.1&hz=$_", '', qw( 0 1001 -1 x 1.5 99999999999999999999 1x )]
 --- error_code eval
-[(400) x 7]
+[(400) x 8]
 --- response_headers eval
-[($::Error) x 7]
+[($::Error) x 8]
 --- response_body eval
-[("invalid value for \"hz\" - must be an integer from 1 to 1000\n") x 7]
+[("invalid value for \"hz\" - must be an integer from 1 to 1000\n") x 8]
 
 
 === TEST 9: the longest window
@@ -211,15 +217,16 @@ $::Gzip
 
 === TEST 10: whose profile: bad values
 --- request eval
-[(map "GET /debug/pprof/profile?seconds=0.1&worker=$_", qw( x -1 1.5 99999999999999999999 )),
-map "GET /debug/pprof/threadcreate?pid=$_", qw( x 0 -1 1.5 99999999999999999999 )]
+[(map "GET /debug/pprof/profile?seconds=0.1&worker=$_", '', qw( x -1 1.5 99999999999999999999 )),
+"GET /debug/pprof/threadcreate?worker=&debug=1",
+map "GET /debug/pprof/threadcreate?pid=$_", '', qw( x 0 -1 1.5 99999999999999999999 )]
 --- error_code eval
-[(400) x 9]
+[(400) x 12]
 --- response_headers eval
-[($::Error) x 9]
+[($::Error) x 12]
 --- response_body eval
-[("invalid value for \"worker\" - must be the number of a worker, from 0\n") x 4,
-("invalid value for \"pid\" - must be the process ID of a worker\n") x 5]
+[("invalid value for \"worker\" - must be the number of a worker, from 0\n") x 6,
+("invalid value for \"pid\" - must be the process ID of a worker\n") x 6]
 
 
 === TEST 11: whose profile: not there
@@ -357,11 +364,20 @@ Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-an
 ! Content-Disposition
 --- response_body_like eval
 qr{<a\ href="profile">profile</a>.*<a\ href="threadcreate\?debug=1">threadcreate</a>
-   .*<a\ href="cmdline">.*<th\ class="n">PID</th>
+   .*<a\ href="cmdline">.*<th\ class="n"\ title="[^"<>]+">PID</th>
    .*<a\ href="profile\?worker=0">0</a>.*<a\ href="profile\?pid=\d+">\d+</a>
    .*go\ tool\ pprof\ -http=:\ 'http://[\w.:]+/debug/pprof/profile\?seconds=30'}sx
 --- response_body_unlike eval
 qr{<script|src=|https?://(?!localhost|127\.)|TOKEN|0x[0-9a-f]{6}}
+
+
+=== TEST 20a: index: each column of the workers is explained, and wide tables scroll by themselves
+--- request
+GET /debug/pprof/
+--- response_body_like eval
+qr{<h2>Workers</h2>\n<div\ class="wide">\n<table>\n
+   <tr>(?:<th(?:\ class="n")?\ title="[^"<>]+">\w+</th>){14}</tr>\n
+   .*</table>\n</div>\n<p><small>Slot:\ .*Samples:\ .*Lost:\ }sx
 
 
 === TEST 21: index: the hints name the address that the client knows

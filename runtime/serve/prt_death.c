@@ -3,7 +3,8 @@
  * Copyright (C) the maintainers of nginx pprof
  *
  * Processes that a signal has killed: what they noted in their slots is given
- * names by one of those that live, which also tells the log.
+ * names by one of those that live, which also tells the log.  And those that
+ * were killed without a chance to note anything: of them the parent's log tells.
  */
 
 
@@ -26,6 +27,8 @@
 
 
 static int prt_death_slot(unsigned slot, uint64_t now);
+static void prt_death_gone(unsigned slot, uint64_t owner);
+static void prt_death_last(const prt_slot_t *slot, char *text, size_t size);
 static void prt_death_tell(const prt_slot_t *slot, int worker, pid_t pid);
 static void prt_death_write(const prt_death_info_t *info, uint64_t time);
 static int prt_death_read(prt_death_t *death, prt_death_info_t *info);
@@ -141,6 +144,94 @@ prt_death_slot(unsigned number, uint64_t now)
     }
 
     return 0;
+}
+
+
+void
+prt_death_look(void)
+{
+    unsigned  i, n;
+    uint64_t  owner;
+
+    n = prt_region_slots(prt_process.region);
+
+    for (i = 0; i < n; i++) {
+        if (prt_region_gone(prt_process.region, i, &owner)) {
+            prt_death_gone(i, owner);
+        }
+    }
+}
+
+
+static void
+prt_death_gone(unsigned number, uint64_t owner)
+{
+    void                    *memory;
+    size_t                   size;
+    unsigned                 n;
+    prt_slot_t               slot;
+    prt_entry_t             *entry;
+    prt_death_info_t         death;
+    const prt_table_spec_t  *specs;
+
+    memory = prt_region_map(prt_process.region, number, &size);
+    if (memory == NULL) {
+        return;
+    }
+
+    specs = prt_profile_tables(&n);
+    prt_slot_attach(&slot, memory, size, specs, n);
+
+    /* a signal's note is told by prt_death_slot() */
+
+    if (atomic_load(&slot.head->crash.state) != PRT_CRASH_NONE) {
+        return;
+    }
+
+    entry = &prt_process.region->head->entries[number];
+
+    memset(&death, 0, sizeof(prt_death_info_t));
+
+    death.worker = atomic_load(&entry->worker);
+    death.pid = (pid_t) (uint32_t) owner;
+    death.signo = SIGKILL;
+
+    prt_death_last(&slot, death.where, sizeof(death.where));
+
+    /* another process may have taken the slot, and begun in it */
+
+    if (atomic_load(&entry->owner) != owner) {
+        death.worker = -1;
+        death.where[0] = '\0';
+    }
+
+    prt_death_write(&death, prt_now());
+}
+
+
+/* What its slot says by itself. */
+
+static void
+prt_death_last(const prt_slot_t *slot, char *text, size_t size)
+{
+    int       n;
+    char      stall[PRT_STALL_TEXT];
+    uint64_t  begin, rss;
+
+    begin = atomic_load(&slot->head->loop_begin);
+    rss = atomic_load(&slot->head->rss);
+
+    n = 0;
+
+    if (begin && prt_slot_stall_text(slot, begin, stall)) {
+        n = snprintf(text, size, "its event loop was held, %s", stall);
+    }
+
+    if (rss) {
+        (void) snprintf(text + n, size - (size_t) n,
+                        "%sRSS %.1f MiB when it was last asked", n ? "; " : "",
+                        (double) rss / 1048576);
+    }
 }
 
 
@@ -313,6 +404,9 @@ prt_death_signal(int signo)
 
     case SIGABRT:
         return "SIGABRT";
+
+    case SIGKILL:
+        return "killed (SIGKILL, or the kernel's OOM killer)";
 
     default:
         return "an unknown signal";

@@ -210,6 +210,12 @@ int prt_recorder_running(void);
 
 void prt_death_start(void);
 
+/*
+ * Notes those that are gone and have not said why.  Service thread, and before
+ * there is one: before a slot is claimed, which may be theirs.
+ */
+void prt_death_look(void);
+
 /* Looks for processes that died; returns when to come again.  Service thread. */
 uint64_t prt_death_watch(uint64_t now);
 

@@ -128,6 +128,8 @@ prt_start(prt_region_t *region, const prt_options_t *options,
         goto failed;
     }
 
+    prt_death_look();
+
     slot = prt_region_claim(region, size, ring, options->worker, error);
     if (slot == -1) {
         goto failed;
@@ -259,8 +261,11 @@ prt_stop(void)
 
         /*
          * A thread of ours is still at work and may write into the slot: it
-         * stays taken until the process ends, which it is about to do
+         * stays taken until the process ends, which it is about to do, and
+         * nobody is to wonder how
          */
+
+        atomic_store(&prt_slot.head->crash.state, PRT_CRASH_TOLD);
 
         prt_cpu_source.stop();
         return;

@@ -267,6 +267,8 @@ prt_session_state(prt_job_t *job)
     prt_snapshot_t             *snapshot;
     const prt_snapshot_slot_t  *slot;
 
+    prt_death_look();
+
     for (k = 0; k < prt_nprofiles && prt_profile_used(k); k++) {
 
         snapshot = prt_snapshot_take(prt_process.region, k, &job->target, 0,
@@ -343,25 +345,33 @@ static void
 prt_session_oldest(prt_worker_info_t *info, const prt_snapshot_slot_t *slot)
 {
     char               text[PRT_STRING_MAX];
-    uint32_t           i, oldest;
-    prt_dump_record_t  record;
+    uint32_t           i;
+    prt_dump_record_t  record, oldest;
 
-    oldest = 0;
+    memset(&oldest, 0, sizeof(prt_dump_record_t));
 
     for (i = 0; i < slot->work->count; i++) {
         prt_dump_record(slot->work, i, &record);
 
-        if (record.work && record.age >= oldest) {
-            oldest = record.age;
-
-            (void) prt_slot_text(&slot->memory, record.state, text);
-            (void) snprintf(info->oldest_state, sizeof(info->oldest_state),
-                            "%.*s", (int) sizeof(info->oldest_state) - 1,
-                            text);
+        if (record.work && record.age >= oldest.age) {
+            oldest = record;
         }
     }
 
-    info->oldest = oldest * PRT_MSEC;
+    if (!oldest.work) {
+        return;
+    }
+
+    info->oldest = oldest.age * PRT_MSEC;
+
+    (void) snprintf(info->oldest_state, sizeof(info->oldest_state), "%.*s",
+                    (int) sizeof(info->oldest_state) - 1,
+                    prt_slot_text(&slot->memory, oldest.state, text));
+
+    (void) snprintf(info->oldest_location, sizeof(info->oldest_location),
+                    "%.*s", (int) sizeof(info->oldest_location) - 1,
+                    prt_slot_label(&slot->memory, oldest.labels, "location",
+                                   text));
 }
 
 

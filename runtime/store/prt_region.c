@@ -429,6 +429,30 @@ prt_region_state(const prt_region_t *region, unsigned slot, uint64_t *owner)
 
 
 int
+prt_region_gone(prt_region_t *region, unsigned slot, uint64_t *owner)
+{
+    uint64_t      state;
+    prt_entry_t  *entry;
+
+    entry = &region->head->entries[slot];
+    state = atomic_load(&entry->state);
+
+    if ((prt_slot_state_t) (uint32_t) state != PRT_SLOT_LIVE
+        || prt_region_state(region, slot, owner) != PRT_SLOT_ENDED
+        || prt_generation(*owner) != prt_generation(state))
+    {
+        return 0;
+    }
+
+    /* not of a process that has taken the slot meanwhile */
+
+    return atomic_compare_exchange_strong(&entry->state, &state,
+                                          prt_owner(prt_generation(state),
+                                                    PRT_SLOT_ENDED));
+}
+
+
+int
 prt_region_window_open(prt_region_t *region, unsigned slot,
     const prt_window_t *wanted)
 {

@@ -106,7 +106,7 @@ typedef struct {
 } prt_recorder_t;
 
 
-/* a process that died by a signal, and said where */
+/* a process that died by a signal, and said where, or that is just gone */
 
 typedef struct {
     _Atomic uint32_t     version;          /* odd: it is being written; 0: nothing */
@@ -185,6 +185,12 @@ unsigned prt_region_slots(const prt_region_t *region);
  */
 prt_slot_state_t prt_region_state(const prt_region_t *region, unsigned slot,
     uint64_t *owner);
+
+/*
+ * Whether the slot's process is gone, and has not released it: 1 once, for
+ * whoever asks first.
+ */
+int prt_region_gone(prt_region_t *region, unsigned slot, uint64_t *owner);
 
 
 /*

@@ -179,6 +179,28 @@ prt_slot_text(const prt_slot_t *slot, uint32_t id, char text[PRT_STRING_MAX])
 }
 
 
+const char *
+prt_slot_label(const prt_slot_t *slot, uint32_t labels, const char *key,
+    char text[PRT_STRING_MAX])
+{
+    uint32_t            i, n, len;
+    const prt_label_t  *set;
+
+    set = prt_intern_get(&slot->labels, labels, &len);
+    n = set ? len / (uint32_t) sizeof(prt_label_t) : 0;
+
+    for (i = 0; i < n && i < PRT_LABELS_MAX; i++) {
+        if (strcmp(prt_slot_text(slot, set[i].key, text), key) == 0) {
+            return prt_slot_text(slot, set[i].value, text);
+        }
+    }
+
+    text[0] = '\0';
+
+    return text;
+}
+
+
 void
 prt_slot_stall(prt_slot_t *slot, uint64_t begin, const char *text)
 {

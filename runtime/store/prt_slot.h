@@ -191,6 +191,10 @@ uint32_t prt_slot_labels(prt_slot_t *slot, const prt_label_t *labels,
 const char *prt_slot_text(const prt_slot_t *slot, uint32_t id,
     char text[PRT_STRING_MAX]);
 
+/* The value of a key in a set of labels, likewise. */
+const char *prt_slot_label(const prt_slot_t *slot, uint32_t labels,
+    const char *key, char text[PRT_STRING_MAX]);
+
 /*
  * Describes the event that began at "begin", instead of another one; and the
  * description of that event: 1 with the text copied, 0 if there is none.

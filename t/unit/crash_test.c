@@ -478,6 +478,95 @@ test_others(void **state)
 }
 
 
+/* Nothing can be noted: it is found missing when somebody looks. */
+
+static void
+killed(void)
+{
+    (void) kill(getpid(), SIGKILL);
+}
+
+
+static void
+look(void)
+{
+    int         notice;
+    prt_job_t  *job;
+
+    assert_non_null(prt_job_state(NULL));
+
+    do {
+        while ((job = prt_job_finished()) == NULL) {
+            usleep(1000);
+        }
+
+        /* those of the tests before may come as well */
+
+        notice = prt_job_notice(job) != NULL;
+        prt_job_free(job);
+
+    } while (notice);
+}
+
+
+static void
+test_killed(void **state)
+{
+    int                status;
+    pid_t              pid, other;
+    unsigned           i, n, rows;
+    prt_death_info_t   death, deaths[8];
+
+    (void) state;
+
+    memset(&death, 0, sizeof(death));
+
+    pid = run(killed, NULL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    assert_false(find(pid, &death, 10));
+
+    look();
+    assert_true(find(pid, &death, 10));
+    assert_int_equal(death.worker, 7);
+    assert_int_equal(death.signo, SIGKILL);
+    assert_non_null(strstr(death.signal, "SIGKILL"));
+    assert_true(death.age < 60000000000ull);
+
+    /* who ends in order is missed by nobody; and once is enough */
+
+    other = run(stopped, NULL);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_int_equal(WEXITSTATUS(status), HANDLED);
+
+    look();
+    assert_false(find(other, &death, 10));
+
+    n = prt_deaths(deaths, 8);
+
+    for (i = 0, rows = 0; i < n; i++) {
+        rows += deaths[i].pid == pid;
+    }
+
+    assert_int_equal(rows, 1);
+
+    /* who comes next looks as well */
+
+    pid = run(killed, NULL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    other = run(stopped, NULL);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_true(find(pid, &death, 10));
+
+    /* what was noted is told as it was noted, whoever looks first */
+
+    pid = run(crash_null, NULL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(find(pid, &death, PATIENCE));
+    assert_int_equal(death.signo, SIGSEGV);
+}
+
+
 static int
 setup(void **state)
 {
@@ -516,7 +605,8 @@ main(void)
         cmocka_unit_test(test_where),
         cmocka_unit_test(test_stacks),
         cmocka_unit_test(test_thread),
-        cmocka_unit_test(test_others)
+        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_killed)
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
