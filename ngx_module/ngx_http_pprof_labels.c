@@ -348,11 +348,12 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
     r = ev->handler == ngx_http_pprof_hot.idle
         ? NULL : ngx_http_pprof_labels_request(ev);
 
+    /* for the one that it goes on with, it began where that was met */
+
     if (!ngx_http_pprof_labels_goes_on(r)) {
         ngx_http_pprof_wait_end(now);
+        ngx_http_pprof_hot.begun = now;
     }
-
-    ngx_http_pprof_hot.begun = now;
 
     if (r == NULL) {
         prt_labels = 0;

@@ -55,6 +55,12 @@ my $locations = q{
     location = /part { internal; proxy_pass http://slow/?header=40&body=40; }
     location = /asked { auth_request /may; alias $DIR/html/small; }
     location = /may { internal; proxy_pass http://slow/?header=90; }
+    location = /work {
+        auth_basic x;
+        auth_basic_user_file $DIR/passwords;
+        proxy_pass http://slow/?header=20;
+        access_log $DIR/logs/work.log times;
+    }
 };
 
 my $nginx = start_nginx(connections => 2048, http_config => qq{
@@ -91,6 +97,7 @@ my ($port, $dir) = ($nginx->port, $nginx->dir);
 PprofTest::spew("$dir/html/big", 'x' x 40_000);
 PprofTest::spew("$dir/html/huge", 'x' x 12_000_000);
 PprofTest::spew("$dir/html/small", "small\n");
+PprofTest::spew("$dir/passwords", 'u:' . crypt('p', '$6$rounds=50000$abcdefgh') . "\n");
 
 
 # Many requests by one curl, at most so many at a time.
@@ -308,6 +315,26 @@ is_deeply([ @{ $of_slow->{frames} } ],
           [ 'upstream header', 'upstream', 'http request' ], 'stack');
 like($of_slow->{labels}{server}, qr/^(?:localhost|tls)$/, 'label server');
 is($of_slow->{labels}{worker}, '0', 'label worker');
+
+
+# A connection that was proxied before says with each request that it can be
+# written to as well: what the request did in the event before is no waiting.
+
+is((run_command([ 'curl', '-sf', '-u', 'u:p',
+                 map { ('-o', '/dev/null', "$plain/work") } 1 .. 20 ]))[0], 0,
+   'work before waiting');
+
+my $work = $nginx->profile('/debug/pprof/wait');
+my $worked = sub {
+    my ($leaf) = @_;
+    return $work->total('delay', sub {
+        ($_[0]{labels}{location} // '') eq '= /work'
+            && (!$leaf || $_[0]{frames}[0] eq $leaf)
+    }) / 1e9;
+};
+
+cmp_ok($worked->(), '>', 20 * 0.019, 'work: waits');
+cmp_ok($worked->('event loop'), '<', 0.1 * $worked->(), 'work: it is none');
 
 
 # a window has what ends in it; the text has the same
