@@ -27,7 +27,7 @@ my $profile = '/debug/pprof/profile?seconds=';
 sub soon (&$) {
     my ($condition, $name) = @_;
 
-    ok(&wait_for($condition, 10), $name);
+    ok(&wait_for($condition, 60), $name);
 }
 
 # An answer that is one, of a window of some length.

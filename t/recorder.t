@@ -129,7 +129,7 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
         is($status, 200, "run $duration: status");
 
         # the shortest are over by now
-        wait_for { status($nginx, '/stop') =~ /^(200|409)$/ && !running($nginx) } 30;
+        wait_for { status($nginx, '/stop') =~ /^(200|409)$/ && !running($nginx) } 60;
     }
 
     # twice
