@@ -47,8 +47,7 @@ PprofTest::spew($nginx->dir . '/slow', 'x' x 100);
 
 my @old = $nginx->worker_pids;
 my $slow = $nginx->background('/slow');
-wait_for { $nginx->get('/one')->{status} == 200 } 60;
-select undef, undef, undef, 0.2;
+wait_for { $slow->begun };
 
 ok($nginx->reload(config => $conf{config} . 'location /two { return 204; }'),
    'reload');

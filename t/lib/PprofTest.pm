@@ -525,7 +525,8 @@ sub curl {
 }
 
 
-# The same in the background: ->result(BOUND) waits, ->hang_up ends it.
+# The same in the background: ->result(BOUND) waits, ->hang_up ends it, and
+# ->begun tells that its answer has.
 
 sub background {
     my ($self, @args) = @_;
@@ -719,6 +720,7 @@ use warnings;
 
 
 sub done { !$_[0]{process}->alive }
+sub begun { -s "$_[0]{dirh}/headers" }
 sub hang_up { $_[0]{process}->stop(graceful => 0) }
 
 
