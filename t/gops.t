@@ -241,11 +241,15 @@ sub keys_of_go {
 sub allocate {
     my ($nginx, $name) = @_;
 
-    ok(wait_for(sub {
-           $nginx->hosted('/alloc?how=keep&size=65536&count=100');
-           return !grep { memstat(answer(port($nginx, $_), MEMSTATS), 'heap-objects')
-                          eq '0' } $nginx->worker_pids;
-       }, 60), "$name: memory in both");
+    for my $pid ($nginx->worker_pids) {
+        my $res = $nginx->only($pid, sub {
+            $nginx->hosted('/alloc?how=keep&size=65536&count=100');
+        });
+
+        is($res->{pid}, $pid, "$name: memory in $pid");
+        isnt(memstat(answer(port($nginx, $pid), MEMSTATS), 'heap-objects'), 0,
+             "$name: which is seen");
+    }
 }
 
 
@@ -258,8 +262,8 @@ sub allocate {
 
     allocate($nginx, 'load');
 
-    my $load = $nginx->load('/burn?ms=2', seconds => 60, connections => 8);
-    my $text = $nginx->load('/text', seconds => 60, connections => 4);
+    my $load = $nginx->load('/burn?ms=2', seconds => 600, connections => 8);
+    my $text = $nginx->load('/text', seconds => 600, connections => 4);
 
     commands($nginx, 'load', ($nginx->worker_pids)[0], 'hosted_heavy');
 
@@ -294,7 +298,7 @@ sub allocate {
     allocate($nginx, 'hung');
 
     my %before = map { $_ => cpu_ns($_) } $nginx->worker_pids;
-    my $hang = $nginx->background('/hang?how=spin&ms=120000');
+    my $hang = $nginx->background('/hang?how=spin&ms=600000');
     my $pid;
 
     ok(wait_for(sub {
@@ -350,6 +354,7 @@ sub allocate {
     my $half = connection($port);
     syswrite $half, CPU;
     shutdown $half, 1;
+    ok(wait_for(sub { sampled($nginx) }, 60), 'half closed: sampled');
     sleep 1;
     ok(sampled($nginx), 'half closed: goes on');
     close $half;
