@@ -420,7 +420,7 @@ is_deeply([ $nginx->alerts ], [], 'no alert');
 
 {
     my $nginx = start_nginx(%config, workers => 2);
-    my $hang = $nginx->background('/hang?how=spin&ms=60000');
+    my $hang = $nginx->background('/hang?how=spin&ms=600000');
     my ($dump, $g, $text);
 
     ok(wait_for(sub {
