@@ -13,7 +13,7 @@ use PprofTest;
 use Test::More;
 use Time::HiRes qw( sleep time );
 
-my $nginx = start_nginx(workers => 2, main_config => q{
+my $nginx = start_nginx(workers => 2, token => 'secret', main_config => q{
     thread_pool two threads=2;
 }, http_config => q{
     pprof_bearer secret;
@@ -58,45 +58,121 @@ sub sampling {
 }
 
 
+sub window {
+    return $nginx->background('-H', 'Authorization: Bearer secret',
+                              "/debug/pprof/profile?$_[0]");
+}
+
+
+sub parsed {
+    my ($job, $name) = @_;
+    my $res = $job->result(300);
+
+    is($res->{status}, 200, "$name: profile") or diag $res->{content};
+
+    my $p = Pprof::Proto->parse($res->{content});
+    is_deeply([ $p->problems ], [], "$name: well-formed");
+
+    return $p;
+}
+
+
+# No work is left over from before: nginx does not wait for its pool threads.
+
+sub quiet {
+    ok(wait_for(sub {
+        my $before = cpu_all();
+        sleep 0.5;
+        return cpu_all() - $before < 0.02e9;
+    }, 120), "$_[0]: nothing else is at work");
+}
+
+
+# Starts them one after the other: who is at work takes no other request, so
+# that each of them gets a worker of its own.
+
+sub start_work {
+    my (@paths) = @_;
+    my @work;
+
+    for my $path (@paths) {
+        my %idle = map { $_ => cpu_of($_) } $nginx->worker_pids;
+        push @work, $nginx->background($path);
+
+        wait_for {
+            $work[-1]->done || grep { cpu_of($_) > $idle{$_} + 0.05e9 } keys %idle;
+        } 60;
+    }
+
+    return @work;
+}
+
+
+# A profile over a window that all of @paths begin and end in: the profile, and
+# the CPU time that the scheduler counted for them.  However busy the machine is,
+# it is the same work: where it is not done in time the window was too short.
+
+my $seconds = 8;
+
+sub within {
+    my ($args, $name, @paths) = @_;
+
+    for ( ; $seconds <= 128; $seconds *= 2) {
+        quiet($name);
+
+        my $job = window("seconds=$seconds&$args");
+        ok(wait_for(\&sampling, 60), "$name: sampling in all workers");
+        $nginx->opened;
+
+        my $before = cpu_all();
+        my @work = start_work(@paths);
+
+        wait_for { $job->done || !grep { !$_->done } @work } 300;
+
+        my $used = cpu_all() - $before;
+        my $in_time = !$job->done;
+        my $p = parsed($job, $name);
+
+        return ($p, $used) if $in_time;
+
+        note "$name: more than $seconds s";
+        $_->result(300) for @work;
+    }
+
+    die "$name: the work takes longer than any window\n";
+}
+
+
 # A profile over a window in which all of @paths are at work from its beginning
 # to its end: the profile, and the CPU time that the scheduler counted meanwhile.
 
-sub measure {
-    my ($args, $workers, @paths) = @_;
+sub throughout {
+    my ($args, $name, @paths) = @_;
 
-    my %idle = map { $_ => cpu_of($_) } $nginx->worker_pids;
-    my @work = map { $nginx->background($_) } @paths;
+    quiet($name);
 
-    ok(wait_for(sub {
-        my $busy = grep { cpu_of($_) > $idle{$_} + 0.05e9 } keys %idle;
+    my @work = start_work(@paths);
+    my $job = window($args);
 
-        # one more where the kernel gave all to one worker
-        push @work, $nginx->background($paths[0]) if $busy && $busy < $workers;
-        sleep 0.2;
+    ok(wait_for(\&sampling, 60), "$name: sampling in all workers");
 
-        return $busy >= $workers;
-    }, 60), "$args: at work");
+    # a look that was held up tells nothing of when it was
 
-    my $job = $nginx->background('-H', 'Authorization: Bearer secret',
-                                 "/debug/pprof/profile?$args");
+    my @books;
 
-    ok(wait_for(\&sampling, 60), "$args: sampling in all workers");
+    until (@books && $books[-1][2] && $job->done) {
+        my $from = time;
+        my $used = cpu_all();
+        my $to = time;
 
-    my @books = [ time, cpu_all() ];
-
-    while (!$job->done) {
-        sleep 0.05;
-        push @books, [ time, cpu_all() ];
+        push @books, [ ($from + $to) / 2, $used, $job->done ]
+            if $to - $from < 0.005 || !@books;
+        sleep 0.02;
     }
 
-    my $res = $job->result(300);
+    my $p = parsed($job, $name);
 
     $_->hang_up for @work;
-
-    is($res->{status}, 200, "$args: profile") or diag $res->{content};
-
-    my $p = Pprof::Proto->parse($res->{content});
-    is_deeply([ $p->problems ], [], "$args: well-formed");
 
     # what the books say of the window as the profile gives it
 
@@ -153,73 +229,103 @@ sub split_of {
 }
 
 
-# threads that are made and end within the window, two at a time
+# Threads that are made and end within the window, four at a time, until there
+# are 2000 ticks of the kernel, of which the split's deviation is one point.
 
 {
-    my $job = $nginx->background('-H', 'Authorization: Bearer secret',
-                                 '/debug/pprof/profile?seconds=6&hz=500');
+    my ($heavy, $light, $tails, $total, $work) = (0) x 5;
 
-    ok(wait_for(\&sampling, 60), 'short threads: sampling');
-    my $work = 0;
+    for (1 .. 40) {
+        my $name = "short threads $_";
+        my $job = window('seconds=7&hz=500');
+        my $worked = 0;
 
-    while (!$job->done) {
-        # at any phase of the kernel's tick
-        sleep rand 0.004;
+        ok(wait_for(\&sampling, 60), "$name: sampling");
+        $nginx->opened;
 
-        my @threads = map {
-            $nginx->background('/thread?detach=1&ms=' . (15 + int rand 30));
-        } 1, 2;
+        my $end = time + 4.5;
 
-        for my $thread (@threads) {
-            my $answer = JSON::PP::decode_json($thread->result(60)->{content});
-            $work += $answer->{heavy_ns} + $answer->{light_ns};
+        while (time < $end) {
+            # at any phase of the kernel's tick
+            sleep rand 0.004;
+
+            my @threads = map {
+                $nginx->background('/thread?detach=1&ms=' . (15 + int rand 30));
+            } 1 .. 4;
+
+            for my $thread (@threads) {
+                my $answer = JSON::PP::decode_json($thread->result(60)->{content});
+                $worked += $answer->{heavy_ns} + $answer->{light_ns};
+            }
         }
+
+        my $in_time = !$job->done;
+        my $p = parsed($job, $name);
+
+        next if !$in_time;
+
+        $work += $worked;
+        $heavy += $p->with_frame('cpu', 'hosted_heavy');
+        $light += $p->with_frame('cpu', 'hosted_light');
+        $tails += $p->with_frame('cpu', qr/^\[after the last tick/);
+        $total += $p->with_frame('cpu', qr/^hosted_burn$|^\[after the last tick/);
+
+        last if $work >= 8e9;
     }
 
-    my $p = Pprof::Proto->parse($job->result(300)->{content});
-
-    split_of($p, 'short threads: heavy', 0.05);
+    cmp_ok($work, '>=', 8e9, 'short threads: enough of them');
+    near($heavy / ($heavy + $light || 1), 0.75, 0.05, 'short threads: heavy');
 
     # what a thread used after its last tick stands for itself
 
-    ok($p->with_frame('cpu', qr/^\[after the last tick/) > 0,
-       'short threads: tails');
-    near($p->with_frame('cpu', qr/^hosted_burn$|^\[after the last tick/)
-         / $work, 1, 0.05, 'short threads: total');
+    ok($tails > 0, 'short threads: tails');
+    near($total / ($work || 1), 1, 0.05, 'short threads: total');
 }
 
 
-# 10 s at 100 Hz are 1000 samples of each worker.  If they fell at random, the
-# noise of their split were 1.4 points, half of what is allowed; with turns of 100
-# ms, each misjudged by a sample at most, it is 0.4.  Slices of the loop are no
-# multiple of the period: the samples would miss the same of each.
+# Work of 3 s in each worker, in one round of both functions or two: the split's
+# only noise are the samples at the borders between them, some 4 of 300 at
+# 100 Hz if all were misjudged to the same side.
+
+my $ms = 3000;
 
 for my $hz (100, 1000) {
 
-    my ($p, $used) = measure("seconds=10&hz=$hz", 2,
-                             ('/burn?ms=60000&slice=293&round=100') x 2);
+    my $name = "$hz Hz, two workers";
+    my ($p, $used) = within("hz=$hz", $name, ("/burn?ms=$ms&round=$ms") x 2);
 
-    split_of($p, "$hz Hz, two workers merged: heavy", 0.03);
-    total_of($p, $used, "$hz Hz, two workers: total");
-    is($p->{period}, 1e9 / $hz, "$hz Hz: period");
+    split_of($p, "$name merged: heavy", 0.03);
+    total_of($p, $used, "$name: total");
+    is($p->{period}, 1e9 / $hz, "$name: period");
     is_deeply([ $p->types ], [ 'samples/count', 'cpu/nanoseconds' ],
-              "$hz Hz: types");
+              "$name: types");
 
     for my $pid ($nginx->worker_pids) {
-        split_of($p, "$hz Hz, one worker: heavy", 0.03, $pid);
+        split_of($p, "$name, one of them: heavy", 0.03, $pid);
     }
 
     is_deeply([ sort keys %{ $p->by_label('cpu', 'worker') } ], [ 0, 1 ],
-              "$hz Hz: worker labels");
+              "$name: worker labels");
 
     # pool threads, whose signals nginx blocks
 
-    ($p, $used) = measure("seconds=10&hz=$hz", 1,
-                          ('/pool?ms=14000&tasks=2&round=100'));
+    $name = "$hz Hz, pool threads";
+    ($p, $used) = within("hz=$hz", $name, "/pool?ms=$ms&tasks=2&round=$ms");
 
-    split_of($p, "$hz Hz, pool threads: heavy", 0.03);
-    total_of($p, $used, "$hz Hz, pool threads: total");
-    ok($p->share('cpu', qr/^hosted_heavy$/) > 0.7, "$hz Hz: from the pool");
+    split_of($p, "$name: heavy", 0.03);
+    total_of($p, $used, "$name: total");
+    ok($p->share('cpu', qr/^hosted_heavy$/) > 0.7, "$name: from the pool");
+}
+
+
+# A window that cuts out a part of the work
+
+{
+    my $name = 'throughout';
+    my ($p, $used) = throughout('seconds=10', $name,
+                                ('/burn?ms=600000&slice=293') x 2);
+
+    total_of($p, $used, "$name: total");
 }
 
 
@@ -227,8 +333,7 @@ for my $hz (100, 1000) {
 
 {
     my ($pid) = $nginx->worker_pids;
-    my $p = $nginx->profile("/debug/pprof/profile?seconds=0.5&pid=$pid",
-                              token => 'secret');
+    my $p = $nginx->profile("/debug/pprof/profile?seconds=0.5&pid=$pid");
 
     is_deeply([ grep { $_->{labels}{pid} != $pid } @{ $p->samples } ], [],
               'one pid only');
@@ -240,13 +345,13 @@ for my $hz (100, 1000) {
 
 for my $case ([ 100, 0 ], [ 1000, 1 ]) {
     my ($depth, $truncated) = @$case;
-    my $job = $nginx->background('-H', 'Authorization: Bearer secret',
-                                 '/debug/pprof/profile?seconds=2');
+    my $job = window('seconds=3');
 
     ok(wait_for(\&sampling, 60), "depth $depth: sampling");
+    $nginx->opened;
     $nginx->hosted("/deep?depth=$depth&ms=500");
 
-    my $p = Pprof::Proto->parse($job->result(300)->{content});
+    my $p = parsed($job, "depth $depth");
 
     my $deep = $p->select(sub {
         Pprof::Proto::has_frame($_, qr/^hosted_deep_[ab]$/);
@@ -266,14 +371,6 @@ for my $case ([ 100, 0 ], [ 1000, 1 ]) {
     }
 }
 
-
-# nginx does not wait for its pool threads when it quits
-
-ok(wait_for(sub {
-    my $before = cpu_all();
-    sleep 0.5;
-    return cpu_all() - $before < 0.1e9;
-}, 120), 'pool threads are done');
 
 is($nginx->quit, 0, 'quit');
 is_deeply([ $nginx->alerts ], [], 'no alerts');

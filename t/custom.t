@@ -23,8 +23,6 @@ my $path = '/debug/pprof/leases';
 is($nginx->get($path)->{status}, 404, 'nobody has made it');
 unlike($nginx->get('/debug/pprof/')->{content}, qr/leases/, 'not in the index');
 
-# until both workers have had a request
-
 my %count;
 
 sub lease {
@@ -34,7 +32,12 @@ sub lease {
     return $res->{pid};
 }
 
-ok((wait_for { lease('keep'); keys %count == 2 } 30), 'both workers');
+for my $pid ($nginx->worker_pids) {
+    my $count = 3 + keys %count;
+
+    is($nginx->only($pid, sub { lease('keep', count => $count) }), $pid,
+       "worker $pid");
+}
 
 sub total { my $n = 0; $n += $_ for values %count; return $n }
 
@@ -70,11 +73,11 @@ like($nginx->get('/debug/pprof/')->{content},
 
 # a window has the difference
 
-my $before = total();
-my $job = $nginx->background("$path?seconds=2");
-select undef, undef, undef, 0.7;
-lease('keep', count => 7);
-my $res = $job->result;
+my $before;
+my ($res) = $nginx->window($path, 2, sub {
+    $before = total();
+    lease('keep', count => 7);
+});
 like($res->{headers}, qr/filename="leases-delta"/, 'seconds=: name');
 is(Pprof::Proto->parse($res->{content})->total('leases'), total() - $before,
    'seconds=');
@@ -89,17 +92,21 @@ my $gone = delete $count{$dead};
 my @old = $nginx->worker_pids;
 kill 'KILL', $dead;
 ok((wait_for { my @now = $nginx->worker_pids;
-               @now == 2 && !grep { $_ == $dead } @now } 20), 'a new worker');
+               @now == 2 && !grep { $_ == $dead } @now } 60), 'a new worker');
 
-# the new one has not made it, and cannot be the one to ask
+# the new one has not made it, and cannot be the one to ask: it runs, but has
+# nothing to accept as long as the old one is there alone
 
-ok((wait_for { $res = $nginx->get($path); $res->{status} == 200 } 20), 'asked');
+my ($old) = keys %count;
+my ($new) = grep { $_ != $old } $nginx->worker_pids;
+
+ok((wait_for { $res = $nginx->get($path); $res->{status} == 200 } 60), 'asked');
 is(Pprof::Proto->parse($res->{content})->total('leases'), total(),
    "without the $gone of the dead worker");
 
 # with the profile made in it, too
 
-ok((wait_for { lease('keep', count => 1); keys %count == 2 } 30),
+is($nginx->only($new, sub { lease('keep', count => 1) }), $new,
    'the new worker');
 is($nginx->profile($path)->total('leases'), total(), 'and with the new one');
 

@@ -115,7 +115,7 @@ sub right_files {
         return "@pids" eq "@files"
                && !grep { (eval { answer(port($nginx, $_), VERSION) } // '')
                           !~ /^nginx/ } @pids;
-    }, $bound // 30);
+    }, $bound // 60);
 
     my $took = time - $start;
 
@@ -241,11 +241,15 @@ sub keys_of_go {
 sub allocate {
     my ($nginx, $name) = @_;
 
-    ok(wait_for(sub {
-           $nginx->hosted('/alloc?how=keep&size=65536&count=100');
-           return !grep { memstat(answer(port($nginx, $_), MEMSTATS), 'heap-objects')
-                          eq '0' } $nginx->worker_pids;
-       }, 60), "$name: memory in both");
+    for my $pid ($nginx->worker_pids) {
+        my $res = $nginx->only($pid, sub {
+            $nginx->hosted('/alloc?how=keep&size=65536&count=100');
+        });
+
+        is($res->{pid}, $pid, "$name: memory in $pid");
+        isnt(memstat(answer(port($nginx, $pid), MEMSTATS), 'heap-objects'), 0,
+             "$name: which is seen");
+    }
 }
 
 
@@ -258,8 +262,8 @@ sub allocate {
 
     allocate($nginx, 'load');
 
-    my $load = $nginx->load('/burn?ms=2', seconds => 60, connections => 8);
-    my $text = $nginx->load('/text', seconds => 60, connections => 4);
+    my $load = $nginx->load('/burn?ms=2', seconds => 600, connections => 8);
+    my $text = $nginx->load('/text', seconds => 600, connections => 4);
 
     commands($nginx, 'load', ($nginx->worker_pids)[0], 'hosted_heavy');
 
@@ -294,7 +298,7 @@ sub allocate {
     allocate($nginx, 'hung');
 
     my %before = map { $_ => cpu_ns($_) } $nginx->worker_pids;
-    my $hang = $nginx->background('/hang?how=spin&ms=120000');
+    my $hang = $nginx->background('/hang?how=spin&ms=600000');
     my $pid;
 
     ok(wait_for(sub {
@@ -341,19 +345,20 @@ sub allocate {
 
     # who hangs up ends it
 
-    ok(wait_for(sub { sampled($nginx) }, 10), 'hang up: sampled');
+    ok(wait_for(sub { sampled($nginx) }, 60), 'hang up: sampled');
     close $profile;
-    ok(wait_for(sub { !sampled($nginx) }, 10), 'hang up: no more');
+    ok(wait_for(sub { !sampled($nginx) }, 60), 'hang up: no more');
 
     # who says that no more will come is waited for
 
     my $half = connection($port);
     syswrite $half, CPU;
     shutdown $half, 1;
+    ok(wait_for(sub { sampled($nginx) }, 60), 'half closed: sampled');
     sleep 1;
     ok(sampled($nginx), 'half closed: goes on');
     close $half;
-    ok(wait_for(sub { !sampled($nginx) }, 10), 'half closed: hung up');
+    ok(wait_for(sub { !sampled($nginx) }, 60), 'half closed: hung up');
 
     # a thousand that say nothing, and who comes after them is served at once
 
@@ -417,8 +422,8 @@ sub allocate {
     # those who stay are shown out
 
     my @stay = map { connection($port) } 1 .. 10;
-    ok(wait_for(sub { sockets($pid) >= 10 }, 10), 'silent: there');
-    ok(wait_for(sub { !leftovers($before, process_state($pid)) }, 30),
+    ok(wait_for(sub { sockets($pid) >= 10 }, 60), 'silent: there');
+    ok(wait_for(sub { !leftovers($before, process_state($pid)) }, 60),
        'silent: out after a while');
 
     is($nginx->quit, 0, 'clients: quit');
@@ -536,7 +541,7 @@ sub run_client6 {
 
     my ($victim) = $nginx->worker_pids;
     kill KILL => $victim;
-    ok(wait_for(sub { !grep { $_ == $victim } files($nginx) }, 30), 'killed: no file');
+    ok(wait_for(sub { !grep { $_ == $victim } files($nginx) }, 60), 'killed: no file');
     $nginx->settled;
     right_files($nginx, 'killed');
 
@@ -560,7 +565,7 @@ sub run_client6 {
 
     symlink "$dir/elsewhere", "$ports/2";
     my $start = time;
-    ok(wait_for(sub { !-e "$ports/$dead" }, 30), 'stale: swept');
+    ok(wait_for(sub { !-e "$ports/$dead" }, 60), 'stale: swept');
     cmp_ok(time - $start, '<', 5, 'stale: soon');
     sleep 1.2;
     ok(-e "$ports/$_", "not ours: $_ stays") for "$dead$dead", '12x', 1;
@@ -578,11 +583,11 @@ sub run_client6 {
     $nginx->usr2;
     right_both($nginx, @old);
     $nginx->{old_master}->signal('QUIT');
-    $nginx->{old_master}->wait_exit(30);
+    $nginx->{old_master}->wait_exit(60);
     right_files($nginx, 'new binary');
 
     is($nginx->quit, 0, 'new binary: quit');
-    ok(wait_for(sub { !files($nginx) }, 10), 'new binary: no files');
+    ok(wait_for(sub { !files($nginx) }, 60), 'new binary: no files');
     is_deeply([ $nginx->alerts(qr/exited on signal/) ], [], 'files: no alert');
 }
 
@@ -593,7 +598,7 @@ sub right_both {
            my %is = map { $_ => 1 } files($nginx);
            my @new = $nginx->worker_pids;
            return @new == 2 && !grep { !$is{$_} } @old, @new;
-       }, 30), 'USR2: files of both');
+       }, 60), 'USR2: files of both');
 }
 
 
@@ -606,14 +611,14 @@ sub right_both {
     my @workers = $nginx->worker_pids;
     kill STOP => $nginx->pid;
     kill KILL => @workers, $nginx->pid;
-    $nginx->{process}->wait_exit(10);
+    $nginx->{process}->wait_exit(60);
 
     is_deeply([ files($nginx) ], [ sort { $a <=> $b } @workers ], 'kill: they are left');
 
     my $next = start_nginx(%config, master => 'off', http_config =>
         "pprof_production off; pprof_gops_dir @{[ ports($nginx) ]};");
 
-    ok(wait_for(sub { my @f = files($nginx); "@f" eq $next->pid }, 30),
+    ok(wait_for(sub { my @f = files($nginx); "@f" eq $next->pid }, 60),
        'master_process off: its own file alone');
     like(answer(port($nginx, $next->pid), STACK), qr/^goroutine/,
          'master_process off: answers');
@@ -744,7 +749,7 @@ sub right_both {
     }
 
     close $read;
-    ok(wait_for(sub { -s "$dir/program/$pid" }, 30), 'program: a port file');
+    ok(wait_for(sub { -s "$dir/program/$pid" }, 60), 'program: a port file');
 
     for my $target ($pid, '127.0.0.1:' . port("$dir/program", $pid)) {
         my ($rc, $text) = gops("$dir/program", [ 'stack', $target ]);

@@ -338,10 +338,15 @@ my $stays = client($nginx, request('GET /header'));
 
     # what is there at both ends is not in the difference
 
-    my $job = $nginx->background("$url?seconds=2");
-    sleep 0.7;
-    my @new = map { client($nginx, request('GET /ok')) } 1 .. 7;
-    my $delta = Pprof::Proto->parse($job->result(60)->{content});
+    my @new;
+    my ($res) = $nginx->window($url, 2, sub {
+        @new = ();
+        @new = map { client($nginx, request('GET /ok')) } 1 .. 7;
+
+        # answered, so they are there
+        IO::Select->new($_)->can_read(60) for @new;
+    });
+    my $delta = Pprof::Proto->parse($res->{content});
 
     is($delta->total('goroutine', sub { $_[0]{frames}[0] eq 'keepalive' }), 7,
        'seconds: what has come');
@@ -415,7 +420,7 @@ is_deeply([ $nginx->alerts ], [], 'no alert');
 
 {
     my $nginx = start_nginx(%config, workers => 2);
-    my $hang = $nginx->background('/hang?how=spin&ms=60000');
+    my $hang = $nginx->background('/hang?how=spin&ms=600000');
     my ($dump, $g, $text);
 
     ok(wait_for(sub {

@@ -47,8 +47,7 @@ PprofTest::spew($nginx->dir . '/slow', 'x' x 100);
 
 my @old = $nginx->worker_pids;
 my $slow = $nginx->background('/slow');
-wait_for { $nginx->get('/one')->{status} == 200 } 5;
-select undef, undef, undef, 0.2;
+wait_for { $slow->begun };
 
 ok($nginx->reload(config => $conf{config} . 'location /two { return 204; }'),
    'reload');
@@ -80,7 +79,7 @@ close $file;
 # load, and its end
 
 my $load = $nginx->load('/one', seconds => 1, connections => 2);
-is($load->wait_exit(20), 0, 'load');
+is($load->wait_exit(60), 0, 'load');
 cmp_ok(scalar(() = $nginx->access_log =~ /\n/g), '>', 100, 'load: requests');
 
 is_deeply([ $nginx->alerts ], [], 'no alerts');
@@ -93,7 +92,7 @@ ok(port_is_free($nginx->port), 'quit: the port is free');
 $nginx = start_nginx(%conf);
 ($worker) = $nginx->worker_pids;
 kill KILL => $worker;
-ok((wait_for { $nginx->alerts } 10), 'an alert');
+ok((wait_for { $nginx->alerts } 60), 'an alert');
 is_deeply([ $nginx->alerts(qr/exited on signal 9/) ], [], 'an expected one');
 $nginx->stop;
 
@@ -117,7 +116,7 @@ is($nginx->get('/one')->{content}, "one\n", 'usr2: the new one serves');
 is_deeply([ $nginx->alerts ], [], 'usr2: no alerts');
 
 undef $nginx;
-ok((wait_for { !pid_alive($new) } 5), 'and is ended with its object');
+ok((wait_for { !pid_alive($new) } 60), 'and is ended with its object');
 
 # a configuration that is none
 

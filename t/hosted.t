@@ -37,6 +37,16 @@ sub near {
            "$name: $got is near $expected");
 }
 
+# All of it, and little more: the machine may take the CPU away for some ms at the
+# very end, which counts as used.
+
+sub burns {
+    my ($got, $expected, $name) = @_;
+
+    cmp_ok($got, '>=', $expected * 0.999, "$name: $got, not less than $expected");
+    cmp_ok($got, '<=', $expected * 1.005 + 5e6, "$name: nor much more");
+}
+
 
 # CPU on the event loop
 
@@ -49,7 +59,7 @@ my $burnt = $r->{heavy_ns} + $r->{light_ns};
 is($r->{pid}, $worker, 'burn: pid');
 is($r->{worker}, 0, 'burn: worker');
 is_deeply($r->{tids}, [ $worker ], 'burn: on the event loop');
-near($burnt, 400e6, 0.005, 'burn: CPU time');
+burns($burnt, 400e6, 'burn: CPU time');
 near($r->{heavy_ns} / $burnt, 0.75, 0.001, 'burn: heavy');
 near($spent, $burnt, 0.02, 'burn: what the scheduler says');
 
@@ -65,26 +75,26 @@ is($turn, 3, 'slices: and answers');
 my $res = $job->result;
 is($res->{status}, 200, 'slices: answer');
 $r = JSON::PP::decode_json($res->{content});
-near($r->{heavy_ns}, 450e6, 0.005, 'slices: heavy');
-near($r->{light_ns}, 150e6, 0.005, 'slices: light');
+burns($r->{heavy_ns}, 450e6, 'slices: heavy');
+burns($r->{light_ns}, 150e6, 'slices: light');
 
 # elsewhere
 
-$r = $nginx->hosted('/deep?ms=50&depth=200');
-near($r->{deep_ns}, 50e6, 0.01, 'deep: CPU time');
+$r = $nginx->hosted('/deep?ms=200&depth=200');
+burns($r->{deep_ns}, 200e6, 'deep: CPU time');
 
 $r = $nginx->hosted('/pool?ms=60&tasks=4');
-near($r->{heavy_ns}, 180e6, 0.01, 'pool: heavy');
-near($r->{light_ns}, 60e6, 0.01, 'pool: light');
+burns($r->{heavy_ns}, 180e6, 'pool: heavy');
+burns($r->{light_ns}, 60e6, 'pool: light');
 is(scalar @{ $r->{tids} }, 4, 'pool: a thread for every task');
 ok(!(grep { $_ == $worker } @{ $r->{tids} }), 'pool: not the event loop');
 
-$r = $nginx->hosted('/default?ms=20');
-near($r->{heavy_ns}, 15e6, 0.02, 'default pool: heavy');
+$r = $nginx->hosted('/default?ms=100');
+burns($r->{heavy_ns}, 75e6, 'default pool: heavy');
 
 for my $detach (0, 1) {
-    $r = $nginx->hosted("/thread?ms=40&detach=$detach");
-    near($r->{heavy_ns}, 30e6, 0.01, "thread, detach=$detach: heavy");
+    $r = $nginx->hosted("/thread?ms=200&detach=$detach");
+    burns($r->{heavy_ns}, 150e6, "thread, detach=$detach: heavy");
     isnt($r->{tids}[0], $worker, "thread, detach=$detach: another thread");
 }
 
@@ -97,13 +107,15 @@ for my $how (qw( sleep cond lock )) {
 }
 
 for my $how (qw( spin sleep )) {
+    my $ms = $how eq 'spin' ? 1500 : 300;
+
     $start = cpu_ns($worker);
-    $r = $nginx->hosted("/hang?how=$how&ms=300");
+    $r = $nginx->hosted("/hang?how=$how&ms=$ms");
     $spent = cpu_ns($worker) - $start;
 
     # others may want the CPU as well
 
-    cmp_ok($r->{delay_ns}, '>=', 300e6, "hang, $how: delay");
+    cmp_ok($r->{delay_ns}, '>=', $ms * 1e6, "hang, $how: delay");
     cmp_ok($spent, $how eq 'spin' ? '>' : '<', 20e6, "hang, $how: CPU $spent");
 }
 
@@ -167,7 +179,7 @@ for my $path ('/burn?ms=300&slice=5', '/pool?ms=300', '/thread?ms=300&detach=1')
 my $settled = wait_for {
     ! grep { $_ !~ /nginx|two/ }
       values %{ process_state($worker)->{threads} };
-} 5;
+};
 ok($settled, 'no thread is left');
 is_deeply([ $nginx->worker_pids ], [ $worker ], 'the worker lives');
 is_deeply([ $nginx->alerts ], [], 'no alerts');
@@ -177,7 +189,7 @@ is_deeply([ $nginx->alerts ], [], 'no alerts');
 is($nginx->get('/crash')->{status}, 599, 'crash: no answer');
 my $respawned = wait_for {
     (($nginx->worker_pids)[0] // $worker) != $worker
-} 10;
+};
 ok($respawned, 'crash: a new worker');
 is($nginx->hosted('/burn?ms=1')->{worker}, 0, 'crash: which answers');
 is_deeply([ $nginx->alerts(qr/exited on signal 6/) ], [], 'no other alert');

@@ -166,7 +166,7 @@ for my $name (sort keys %cases) {
 
     if ($name ne 'single') {
         my ($load) = $nginx->background("/slowly/file");
-        sleep 0.3;
+        wait_for { $load->begun };
         $nginx->reload;
         is($load->result(60)->{status}, 200, "$name: an answer outlasts a reload");
         is(answer($nginx, '/file'), $expected->{static}, "$name: reloaded");
@@ -185,7 +185,7 @@ for my $timeout ('', 'worker_shutdown_timeout 1s;') {
     for my $with (0, 1) {
         my $nginx = start($with, main_config => $timeout);
         my $slow = $nginx->background("/slowly/file");
-        ok(wait_for(sub { $nginx->{x}++ > 5 }, 5), 'at work');
+        ok(wait_for(sub { $slow->begun }), 'at work');
 
         my $start = time;
         is($nginx->quit(60), 0, "quit with a request at work: $timeout");

@@ -305,7 +305,7 @@ qr/\0\z/
 --- request eval
 ["POST /debug/pprof/symbol\n" . ("0x1+" x 200000), "POST /debug/pprof/symbol\n" . ("+" x 2000000),
 "POST /debug/pprof/symbol\n" . ("0x1+" x 1048576), "POST /debug/pprof/symbol\n" . ("0x1+" x 1048577)]
---- timeout: 20
+--- timeout: 60
 --- error_code eval
 [200, 200, 200, 413]
 --- response_headers eval
@@ -338,10 +338,10 @@ num_symbols: 1
 
 === TEST 19: HEAD measures nothing
 --- request eval
-["HEAD /debug/pprof/profile?seconds=20", "HEAD /debug/pprof/", "HEAD /debug/pprof/cmdline",
-"HEAD /debug/pprof/threadcreate?seconds=20", "HEAD /debug/pprof/threadcreate?debug=1",
+["HEAD /debug/pprof/profile?seconds=600", "HEAD /debug/pprof/", "HEAD /debug/pprof/cmdline",
+"HEAD /debug/pprof/threadcreate?seconds=600", "HEAD /debug/pprof/threadcreate?debug=1",
 "HEAD /debug/pprof/symbol?0x1", "HEAD /debug/pprof/nothing", "HEAD /debug/pprof/profile?hz=0"]
---- timeout: 2
+--- timeout: 60
 --- error_code eval
 [(200) x 6, 404, 400]
 --- response_headers eval

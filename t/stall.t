@@ -118,10 +118,10 @@ sub lines { grep { /event loop was held.*hosted_hang/ }
                   =~ m{<td class="n">(\d+)</td><td><a href="stall\b};
     cmp_ok($index // 0, '>=', 3, 'index: the count');
 
-    my $window = $nginx->background('/debug/pprof/stall?seconds=4');
-    sleep 1;
-    $nginx->hosted('/hang?how=spin&ms=700');
-    $p = Pprof::Proto->parse($window->result(60)->{content});
+    my ($window) = $nginx->window('/debug/pprof/stall', 4, sub {
+        $nginx->hosted('/hang?how=spin&ms=700');
+    });
+    $p = Pprof::Proto->parse($window->{content});
     is(count($p), 1, 'seconds: its own');
 
     is($nginx->quit, 0, 'quit');

@@ -15,7 +15,7 @@ my $nginx = start_nginx(
     main_config => 'thread_pool one threads=3; thread_pool two threads=2;',
     http_config => 'pprof_production off; pprof_block_rate 1ns;', config => q{
     location /debug/pprof { pprof auto; }
-    location = /light { hosted pool tasks=2 ms=40 pool=one; }
+    location = /light { hosted pool tasks=2 ms=60 pool=one; }
     location = /heavy { hosted pool tasks=2 ms=120 pool=one; }
     location = /other { hosted pool tasks=1 ms=80 pool=two; }
     location = /waits { hosted block how=task ms=50; }
@@ -25,26 +25,28 @@ my $nginx = start_nginx(
 PprofTest::spew($nginx->dir . "/html/file", 'x' x 4_000_000);
 
 my ($pid) = $nginx->worker_pids;
-my $job = $nginx->background('/debug/pprof/profile?seconds=10&hz=1000');
-
-wait_for { process_state($pid)->{timers} } 60 or die "nobody samples\n";
 
 # more tasks than threads, so that they wait in the queue
 
-my (%expected, @running);
+my ($res, $expected) = $nginx->window('/debug/pprof/profile?hz=1000', 10, sub {
+    my (%sum, @running);
 
-for (1 .. 8) {
-    push @running, map { [ $_, $nginx->background("/$_") ] }
-                   qw( light heavy other );
-}
+    for (1 .. 8) {
+        push @running, map { [ $_, $nginx->background("/$_") ] }
+                       qw( light heavy other );
+    }
 
-for my $running (@running) {
-    my ($location, $fetch) = @$running;
-    my $res = JSON::PP::decode_json($fetch->result->{content});
-    $expected{$location} += $res->{heavy_ns} + $res->{light_ns};
-}
+    for my $running (@running) {
+        my ($location, $fetch) = @$running;
+        my $res = JSON::PP::decode_json($fetch->result->{content});
+        $sum{$location} += $res->{heavy_ns} + $res->{light_ns};
+    }
 
-my $p = Pprof::Proto->parse($job->result->{content});
+    return \%sum;
+});
+
+my %expected = %$expected;
+my $p = Pprof::Proto->parse($res->{content});
 is_deeply([ $p->problems ], [], 'valid');
 
 my $burnt = sub { grep { $_ eq 'hosted_burn' } @{ $_[0]{frames} } };
@@ -100,11 +102,10 @@ SKIP: {
 # after a reload there are other pools
 
 ok($nginx->reload, 'reload');
-$job = $nginx->background('/debug/pprof/profile?seconds=4&hz=1000');
-my ($new) = grep { $_ != $pid } $nginx->worker_pids;
-wait_for { process_state($new)->{timers} } 60 or die "nobody samples\n";
-$nginx->hosted('/heavy');
-$p = Pprof::Proto->parse($job->result->{content});
+ok($nginx->settled, 'the old worker ends');
+($res) = $nginx->window('/debug/pprof/profile?hz=1000', 3,
+                        sub { $nginx->hosted('/heavy') });
+$p = Pprof::Proto->parse($res->{content});
 cmp_ok($p->total('cpu', sub { $burnt->(@_)
                               && $_[0]{labels}{location} eq '= /heavy' }), '>',
        100e6, 'after a reload');

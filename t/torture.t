@@ -44,7 +44,7 @@ my $master = process_state($nginx->pid);
 
 # under load, reloads and crashes
 
-my @load = map { $nginx->load($_, seconds => 120, connections => 1) }
+my @load = map { $nginx->load($_, seconds => 900, connections => 1) }
            qw( /static /text /burn /pool );
 
 my @clients = start_clients($profiles);
@@ -118,7 +118,7 @@ my $more = 44;
 my $select = IO::Select->new;
 
 for (1 .. $windows + $more) {
-    my $socket = Client::request('/debug/pprof/profile?seconds=60')
+    my $socket = Client::request('/debug/pprof/profile?seconds=600')
         or die "connect: $!";
     $select->add($socket);
 }
@@ -133,7 +133,7 @@ wait_for {
     }
 
     @refused >= $more;
-} 30;
+};
 
 is(scalar @refused, $more, 'too many windows');
 is(scalar(grep { m{^HTTP/1.1 503 .*are running already}s } @refused), $more,
@@ -301,7 +301,7 @@ sub alive {
 sub output {
     my ($self) = @_;
 
-    wait_for { !$self->alive } 35 or kill KILL => $self->{pid};
+    wait_for { !$self->alive } 600 or kill KILL => $self->{pid};
 
     return PprofTest::slurp($self->{file});
 }
@@ -326,7 +326,7 @@ sub ask {
 
     my $socket = request($path) or return "wrong connect: $!";
     my $select = IO::Select->new($socket);
-    my $end = time + ($hang_up ? rand 0.1 : 30);
+    my $end = time + ($hang_up ? rand 0.1 : 60);
     my $answer = '';
 
     while ((my $left = $end - time) > 0) {
@@ -335,7 +335,7 @@ sub ask {
     }
 
     if ($end <= time) {
-        return $hang_up ? 'hung_up' : 'wrong no answer in 30 s';
+        return $hang_up ? 'hung_up' : 'wrong no answer in 60 s';
     }
 
     my ($head, $body) = split /\r\n\r\n/, $answer, 2;

@@ -14,7 +14,7 @@ use Time::HiRes qw( sleep time );
 
 my @auth = ('-H', 'Authorization: Bearer secret');
 
-my $nginx = start_nginx(workers => 2, http_config => q{
+my $nginx = start_nginx(workers => 2, token => 'secret', http_config => q{
     pprof_bearer secret;
     pprof_cpu_rate 50;
 }, config => q{
@@ -56,13 +56,15 @@ sub idle { !grep { process_state($_)->{timers} } $nginx->worker_pids }
 # three windows at once, two of them inside the longest one
 
 {
-    my $long = window('seconds=3');
+    my $long = window('seconds=6');
     ok(wait_for(\&sampling, 60), 'overlap: sampling');
 
-    my $short = window('seconds=1&hz=200');
+    my $short = window('seconds=3&hz=200');
     my $gone = window('seconds=100');
 
-    sleep 0.3;
+    # all three are served, beside who asks
+
+    ok(wait_for(sub { $nginx->serving == 4 }, 60), 'overlap: all are there');
     $nginx->hosted('/burn?ms=300');
     $gone->hang_up;
 
@@ -72,7 +74,7 @@ sub idle { !grep { process_state($_)->{timers} } $nginx->worker_pids }
 
     $p = parsed($long, 'overlap: long');
     ok($p->share('cpu', 'hosted_burn') > 0.5, 'overlap: the same samples');
-    ok($p->{duration_nanos} >= 3e9, 'overlap: its own duration');
+    ok($p->{duration_nanos} >= 6e9, 'overlap: its own duration');
     ok((grep { /^rate: asked 50 Hz/ } $p->comments), 'overlap: default rate');
 
     ok(wait_for(\&idle, 60), 'overlap: no timer is left');
@@ -82,7 +84,7 @@ sub idle { !grep { process_state($_)->{timers} } $nginx->worker_pids }
 # the higher rate of two, and it says so
 
 {
-    my $high = window('seconds=2.5&hz=400');
+    my $high = window('seconds=5&hz=400');
     ok(wait_for(\&sampling, 60), 'rate: sampling');
 
     my $p = parsed(window('seconds=0.5&hz=10'), 'rate: lower');
@@ -98,10 +100,18 @@ sub idle { !grep { process_state($_)->{timers} } $nginx->worker_pids }
 # a loop that hangs, in code and in a system call: the other worker answers
 
 for my $how (qw(spin sleep)) {
-    my $hang = $nginx->background("/hang?ms=3000&how=$how");
-    sleep 0.5;
+    my ($hang, $p);
 
-    my $p = parsed(window('seconds=1'), "hang in $how");
+    # as long as the answer takes, and more
+
+    for (my $ms = 4000; $ms < 100_000; $ms *= 2) {
+        $hang = $nginx->background("/hang?ms=$ms&how=$how");
+        sleep 0.5;
+
+        $p = parsed(window('seconds=1'), "hang in $how");
+
+        last if !$hang->done;
+    }
 
     is(scalar(grep { /^worker \d pid \d+: included$/ } $p->comments), 2,
        "hang in $how: both workers are in it");
@@ -110,7 +120,7 @@ for my $how (qw(spin sleep)) {
     ok($p->share('cpu', 'hosted_hang') > 0.8, "hang in $how: and there it is")
         if $how eq 'spin';
 
-    $hang->result(60);
+    $hang->result;
 }
 
 
@@ -120,16 +130,12 @@ for my $how (qw(spin sleep)) {
     my $res = $nginx->hosted('/burn?ms=1');
     my ($pid) = grep { $_ != $res->{pid} } $nginx->worker_pids;
 
-    kill 'STOP', $pid;
-
-    # only the other one can accept
-
-    my $p = parsed(window('seconds=0.5'), 'stopped');
+    my $p = $nginx->only($res->{pid}, sub {
+        parsed(window('seconds=0.5'), 'stopped');
+    });
 
     ok((grep { /^worker \d pid $pid: .*did not answer/ } $p->comments),
        'stopped: named');
-
-    kill 'CONT', $pid;
 }
 
 

@@ -10,6 +10,8 @@ package Pprof;
 #   use Test::Nginx::Socket 'no_plan';
 #
 # - TEST_NGINX_LOAD_MODULES is what "make" left in build/, unless it is set;
+# - so is the port, to one that is free, and the time that an answer may take,
+#   to one that is enough on a busy machine;
 # - every block that does not speak of them itself has [alert] and [emerg] in
 #   no_error_log and in no_shutdown_error_log.
 
@@ -19,6 +21,8 @@ use warnings;
 use Cwd qw( abs_path );
 use File::Basename qw( dirname );
 use File::Temp ();
+
+use Pprof::Process qw( free_port );
 
 our $Root = abs_path(dirname(__FILE__) . '/../..');
 our $Build = $ENV{PPROF_BUILD} || "$Root/build";
@@ -43,6 +47,8 @@ sub modules {
 
 sub import {
     $ENV{TEST_NGINX_LOAD_MODULES} //= join ' ', modules();
+    $ENV{TEST_NGINX_SERVER_PORT} //= $ENV{TEST_NGINX_PORT} // free_port();
+    $ENV{TEST_NGINX_TIMEOUT} //= 60;
 }
 
 

@@ -40,7 +40,7 @@ use Pprof::Proto ();
 
 our @EXPORT = qw( start_nginx check_config wait_for free_port port_is_free
                   pid_alive children have needs run_command go_pprof tls_files
-                  temp_dir process_state leftovers cpu_ns fetch );
+                  temp_dir process_state leftovers cpu_ns late_ns fetch );
 
 # nginx runs its own path again for an upgrade, so it has to be a whole one.
 
@@ -107,7 +107,8 @@ sub temp_dir {
 # say; workers, master ('on', 'off'), log_level, connections, port, listen
 # (what follows the port), modules (paths; all that "make" built), user
 # (www-data when root), env, daemon (1: in the background, as an upgrade by
-# USR2 needs it), conf (a whole nginx.conf instead: $PORT and $DIR are set).
+# USR2 needs it), conf (a whole nginx.conf instead: $PORT and $DIR are set), token
+# (of get() and what calls it, where that says nothing else).
 
 sub start_nginx {
     my (%arg) = @_;
@@ -128,15 +129,15 @@ sub start_nginx {
         output => "$self->{dir}/logs/stderr", env => $self->{env});
 
     if ($self->{daemon}) {
-        my $status = $self->{process}->wait_exit(30);
+        my $status = $self->{process}->wait_exit(60);
         $self->_no_start unless defined $status && $status == 0;
         $self->_adopt;
     }
 
-    my $ready = $self->{process}->wait_port($self->{port}, 30);
+    my $ready = $self->{process}->wait_port($self->{port}, 60);
     $self->_no_start unless $ready;
 
-    wait_for { $self->worker_pids >= $self->{workers} } 10
+    wait_for { $self->worker_pids >= $self->{workers} } 60
         if $self->{master} eq 'on';
 
     return $self;
@@ -159,7 +160,7 @@ sub _adopt {
 
     wait_for {
         ($pid) = slurp("$self->{dir}/nginx.pid") =~ /^(\d+)\n/;
-    } 10 or croak 'no pid file';
+    } 60 or croak 'no pid file';
 
     $self->{process} = Pprof::Process->adopt($pid);
 
@@ -246,7 +247,7 @@ sub check_config {
     $self->configure;
 
     return run_command([ $Binary, '-t', '-p', "$self->{dir}/",
-                         '-c', "$self->{dir}/nginx.conf" ], bound => 30);
+                         '-c', "$self->{dir}/nginx.conf" ], bound => 60);
 }
 
 
@@ -310,7 +311,30 @@ sub reload {
             && !grep {
                 $old{$_} && slurp("/proc/$_/cmdline") !~ /shutting down/
             } @now;
-    } 20;
+    } 60;
+}
+
+
+# Runs the code while of all workers only this one serves.  The kernel may give
+# every connection to the same one; a stopped one waits for none.
+
+sub only {
+    my ($self, $pid, $code) = @_;
+    my @others = grep { $_ != $pid } $self->worker_pids;
+
+    kill STOP => @others;
+
+    for my $other (@others) {
+        wait_for { slurp("/proc/$other/stat") =~ /\) T / } 60;
+    }
+
+    my $result = eval { $code->() };
+    my $error = $@;
+
+    kill CONT => @others;
+    croak $error if $error;
+
+    return $result;
 }
 
 
@@ -319,7 +343,7 @@ sub reload {
 sub settled {
     my ($self, $bound) = @_;
 
-    return wait_for { $self->worker_pids == $self->{workers} } $bound // 20;
+    return wait_for { $self->worker_pids == $self->{workers} } $bound // 60;
 }
 
 
@@ -339,12 +363,12 @@ sub usr2 {
     wait_for {
         my ($pid) = slurp("$self->{dir}/nginx.pid") =~ /^(\d+)\n/;
         $pid && $pid != $old_pid;
-    } 20 or croak 'no new master: ' . $self->error_log;
+    } 60 or croak 'no new master: ' . $self->error_log;
 
     $self->{old_master} = $old;
     $self->_adopt;
 
-    wait_for { $self->worker_pids >= $self->{workers} } 20;
+    wait_for { $self->worker_pids >= $self->{workers} } 60;
 
     return $self->pid;
 }
@@ -358,7 +382,7 @@ sub quit {
 
     $self->signal('QUIT');
 
-    my $status = $self->{process}->wait_exit($bound // 20);
+    my $status = $self->{process}->wait_exit($bound // 60);
     $self->stop unless defined $status;
 
     return $status;
@@ -398,10 +422,11 @@ sub alerts {
 sub get {
     my ($self, $path, %opt) = @_;
     my %headers = %{ $opt{headers} || {} };
+    my $token = $opt{token} // $self->{token};
 
-    $headers{Authorization} = "Bearer $opt{token}" if defined $opt{token};
+    $headers{Authorization} = "Bearer $token" if defined $token;
 
-    my $http = HTTP::Tiny->new(timeout => $opt{timeout} // 60,
+    my $http = HTTP::Tiny->new(timeout => $opt{timeout} // 120,
         max_redirect => 0, keep_alive => 0, agent => 'pprof-test',
         proxy => undef, http_proxy => undef);
 
@@ -434,6 +459,62 @@ sub profile {
 }
 
 
+# How many requests all workers serve at the moment, the one that asks among
+# them.
+
+sub serving {
+    my ($self) = @_;
+    my $sum = 0;
+
+    $sum += $_ for $self->get('/debug/pprof/')->{content}
+                   =~ m{MiB</td><td class="n">\d+</td><td class="n">(\d+)</td>}g;
+
+    return $sum;
+}
+
+
+# Waits until a window is open that was asked for in the background: it is served
+# beside so many other requests, and what was asked of the profiler's threads
+# after it is answered.
+
+sub opened {
+    my ($self, $others) = @_;
+
+    wait_for { $self->serving == 2 + ($others // 0) } 60 or croak 'no window';
+
+    for (1 .. 3) {
+        $self->serving;
+        sleep 0.1;
+    }
+}
+
+
+# A profile of a window, as it was answered, and what the code returned that ran
+# in it, from its beginning to its end: where the window ended before, once more
+# in a longer one.
+
+sub window {
+    my ($self, $path, $seconds, $code) = @_;
+
+    my $others = $self->serving - 1;
+
+    for ( ; $seconds < 300; $seconds *= 2) {
+        my $job = $self->background($path . ($path =~ /\?/ ? '&' : '?')
+                                    . "seconds=$seconds");
+
+        $self->opened($others);
+
+        my $result = $code->();
+        my $in_time = !$job->done;
+        my $res = $job->result(600);
+
+        return ($res, $result) if $in_time;
+    }
+
+    croak "$path: the work takes longer than any window";
+}
+
+
 # curl with these arguments; a path gets the server's address before it.
 # Answer: exit, status, headers (as sent), content, error.
 
@@ -444,7 +525,8 @@ sub curl {
 }
 
 
-# The same in the background: ->result(BOUND) waits, ->hang_up ends it.
+# The same in the background: ->result(BOUND) waits, ->hang_up ends it, and
+# ->begun tells that its answer has.
 
 sub background {
     my ($self, @args) = @_;
@@ -461,7 +543,7 @@ sub fetch {
 
     my $process = Pprof::Process->start(output => "$dir/out", command => [
         'curl', '-sS', '-D', "$dir/headers", '-o', "$dir/body",
-        '--max-time', 300, @args ]);
+        '--max-time', 600, @args ]);
 
     return bless { dirh => $dir, process => $process }, 'PprofTest::Fetch';
 }
@@ -498,7 +580,7 @@ sub run_command {
 
     my $process = Pprof::Process->start(command => $command,
         output => "$dir/out", env => $opt{env});
-    my $status = $process->wait_exit($opt{bound} // 60);
+    my $status = $process->wait_exit($opt{bound} // 120);
     my $code = defined $status ? ($status & 127 ? -($status & 127)
                                                 : $status >> 8) : undef;
 
@@ -602,16 +684,21 @@ sub leftovers {
 }
 
 
-# CPU time of a process' living threads, or of one, by the scheduler's books.
+# CPU time of a process' living threads, or of one, by the scheduler's books; and
+# how long they have waited for a CPU.
 
-sub cpu_ns {
-    my ($pid, $tid) = @_;
+sub cpu_ns { _schedstat(0, @_) }
+sub late_ns { _schedstat(1, @_) }
+
+
+sub _schedstat {
+    my ($field, $pid, $tid) = @_;
     my $sum = 0;
 
     for my $file (defined $tid ? "/proc/$pid/task/$tid/schedstat"
                                : glob "/proc/$pid/task/*/schedstat")
     {
-        $sum += $1 if slurp($file) =~ /^(\d+)/;
+        $sum += (split ' ', slurp($file))[$field] // 0;
     }
 
     return $sum;
@@ -633,13 +720,14 @@ use warnings;
 
 
 sub done { !$_[0]{process}->alive }
+sub begun { -s "$_[0]{dirh}/headers" }
 sub hang_up { $_[0]{process}->stop(graceful => 0) }
 
 
 sub result {
     my ($self, $bound) = @_;
     my $dir = $self->{dirh};
-    my $status = $self->{process}->wait_exit($bound // 120);
+    my $status = $self->{process}->wait_exit($bound // 300);
 
     $self->hang_up unless defined $status;
 

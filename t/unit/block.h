@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -144,23 +145,52 @@ counted(const char *name, const char *function, int value)
 }
 
 
-/* In a thread: f() after DELAY; the caller blocks until then. */
+/* In a thread: f(), DELAY after the caller has begun to sleep. */
 
 typedef struct {
     pthread_t      thread;
     void         (*f)(void *data);
     void          *data;
+    pid_t          caller;
     unsigned       ms;
 } later_t;
+
+
+static inline int
+asleep(pid_t tid)
+{
+    int    n;
+    char   path[64], state;
+    FILE  *f;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int) tid);
+
+    f = fopen(path, "r");
+    if (f == NULL) {
+        return 1;
+    }
+
+    n = fscanf(f, "%*d (%*[^)]) %c", &state);
+    fclose(f);
+
+    return n == 1 && state == 'S';
+}
 
 
 static inline void *
 later_main(void *data)
 {
+    unsigned          i;
     later_t          *l;
     struct timespec   ts;
 
     l = data;
+
+    /* however long it takes to get there, on a busy machine */
+
+    for (i = 0; i < BOUND && !asleep(l->caller); i++) {
+        usleep(1000);
+    }
 
     ts.tv_sec = 0;
     ts.tv_nsec = l->ms * (long) MSEC;
@@ -177,6 +207,7 @@ later(later_t *l, void (*f)(void *), void *data)
 {
     l->f = f;
     l->data = data;
+    l->caller = (pid_t) syscall(SYS_gettid);
     l->ms = DELAY;
 
     assert_int_equal(pthread_create(&l->thread, NULL, later_main, l), 0);

@@ -20,6 +20,7 @@ static pthread_cond_t   cond = PTHREAD_COND_INITIALIZER;
 static sem_t            sem;
 static int              fds[2];
 static int              work;              /* under the mutex */
+static int              waiters;           /* too */
 
 
 /* Never tail calls, so that each has its frame. */
@@ -29,7 +30,7 @@ static int              work;              /* under the mutex */
 
 /* Sampling: on average what there was, in calls and in time. */
 
-#define RATE     (1000 * 1000)             /* ns */
+#define RATE     (400 * 1000)              /* ns */
 #define SLEEPS   4000
 #define SLEEPERS 4
 
@@ -89,7 +90,7 @@ test_sampling(void **state)
                   p->n_sample);
     drop(p);
 
-    /* some 100 us each: a tenth is taken, four deviations are 10 % */
+    /* some 100 us each: a quarter is taken, and seven deviations are 10 % */
 
     assert_true(calls > 0.88 * SLEEPS * SLEEPERS);
     assert_true(calls < 1.12 * SLEEPS * SLEEPERS);
@@ -114,6 +115,8 @@ KNOWN void
 wait_here(void)
 {
     pthread_mutex_lock(&mutex);
+
+    waiters++;
 
     while (work == 0) {
         pthread_cond_wait(&cond, &mutex);
@@ -199,6 +202,7 @@ busy_sleep(void *data)
 static void
 test_idle(void **state)
 {
+    int        waiting;
     int64_t    n;
     unsigned   i;
     pthread_t  threads[6];
@@ -228,6 +232,7 @@ test_idle(void **state)
     block_start(1);
 
     work = 0;
+    waiters = 0;
     assert_int_equal(pipe(fds), 0);
     assert_int_equal(sem_init(&sem, 0, 0), 0);
 
@@ -235,6 +240,16 @@ test_idle(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, kinds[i].start,
                                         NULL), 0);
     }
+
+    /* the mutex is to be had when those who count themselves wait */
+
+    do {
+        usleep(DELAY * 1000);
+
+        pthread_mutex_lock(&mutex);
+        waiting = waiters;
+        pthread_mutex_unlock(&mutex);
+    } while (waiting < 2);
 
     usleep(DELAY * 1000);
 
@@ -619,7 +634,13 @@ cancelled_cond(void *data)
 }
 
 
-/* A semaphore that can be had: it is a cancellation point all the same. */
+/*
+ * A semaphore that can be had: it is a cancellation point all the same, for
+ * who has been cancelled by then.
+ */
+
+static _Atomic int  cancelled;
+
 
 static void *
 cancelled_sem(void *data)
@@ -629,7 +650,11 @@ cancelled_sem(void *data)
     pthread_cleanup_push(clean, NULL);
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    usleep(DELAY * 2000);
+
+    while (!cancelled) {
+        usleep(1000);
+    }
+
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
 
     (void) sem_wait(&sem);
@@ -667,10 +692,12 @@ test_cancelled(void **state)
     cleaned = 0;
 
     for (i = 0; i < 4; i++) {
+        cancelled = 0;
         assert_int_equal(pthread_create(&thread, NULL, starts[i], &cleaned),
                          0);
         usleep(DELAY * 1000);
         assert_int_equal(pthread_cancel(thread), 0);
+        cancelled = 1;
         assert_int_equal(pthread_join(thread, &result), 0);
         assert_ptr_equal(result, PTHREAD_CANCELED);
         assert_int_equal(cleaned, i + 1);

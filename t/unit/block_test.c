@@ -730,7 +730,7 @@ test_blocking(void **state)
                       (double) delay / 1e6, (double) took[i] / 1e6,
                       leaf_of(block, known));
 
-        /* the clock was read outside; the other one started its sleep before */
+        /* the clock was read outside; the other one sees late that we sleep */
 
         assert_true(delay <= (int64_t) (took[i] + took[i] / 100));
         assert_true(delay >= (int64_t) (DELAY * MSEC) / 2);
@@ -932,8 +932,11 @@ test_timeouts(void **state)
 
     unmake();
 
+    /* some of the time before each deadline may be gone by the call */
+
+    assert_true(counted("block", "test_timeouts", CONTENTIONS) >= 6);
     assert_true(counted("block", "test_timeouts", TIME)
-                >= (int64_t) (6 * DELAY * MSEC));
+                >= (int64_t) (6 * DELAY * MSEC) / 2);
 }
 
 

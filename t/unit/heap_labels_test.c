@@ -75,7 +75,9 @@ test_labels(void **state)
 
     (void) state;
 
-    start(RATE, 64 * 1024 * 1024);
+    /* of 50000 blocks of 512 bytes the deviation is 0.8 % */
+
+    start(RATE, 256 * 1024 * 1024);
 
     handle = library("heap_later.so");
     *(void **) &later = function(handle, "heap_later");

@@ -191,7 +191,7 @@ test_threads(void **state)
 
     (void) state;
 
-    start(RATE, 16 * 1024 * 1024);
+    start(RATE, 64 * 1024 * 1024);
 
     assert_int_equal(pthread_create(&thread, NULL, allocating, NULL), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -216,7 +216,7 @@ test_later(void **state)
 
     (void) state;
 
-    start(RATE, 16 * 1024 * 1024);
+    start(RATE, 64 * 1024 * 1024);
 
     handle = library("heap_later.so");
     *(void **) &later = function(handle, "heap_later");
@@ -255,7 +255,7 @@ test_operators(void **state)
 
     (void) state;
 
-    start(RATE, 64 * 1024 * 1024);
+    start(RATE, 128 * 1024 * 1024);
 
     handle = library("heap_operators.so");
     *(void **) &delete = function(handle, "known_delete");

@@ -77,9 +77,9 @@ our @BodyChecks;
 # Lines of the log that follow the checked condition may still be on their
 # way; a pattern that must be there is waited for so long.
 
-our $LogBound = 2;
+our $LogBound = 30;
 
-my $Start_bound = 30;
+my $Start_bound = 60;
 my $Stop_bound = 10;
 
 my ($Nginx, $PrevConfig, $NginxVersion, $LogPos);
@@ -409,7 +409,7 @@ sub start {
 
     # The port of a test that has just ended may take its time.
 
-    wait_for { port_is_free($ServerPort) } 5
+    wait_for { port_is_free($ServerPort) } 60
         or bail_out("$name - port $ServerPort is taken");
 
     launch();
