@@ -214,5 +214,6 @@ ngx_http_pprof_index_held(ngx_http_pprof_page_t *page,
         "<strong>The event loop is held for %.1f&nbsp;s</strong> %V"
         "</div></td></tr>\n",
         (double) w->held / 1e9,
-        ngx_http_pprof_page_text(page, w->held_by));
+        ngx_http_pprof_page_text(page, w->held_by[0] ? w->held_by
+                                                     : "(not seen yet where)"));
 }
