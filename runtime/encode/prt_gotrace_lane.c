@@ -203,8 +203,12 @@ prt_gotrace_ready(prt_gotrace_lane_t *lane, uint64_t time, uint32_t n)
 
     if (g->state == PRT_GOTRACE_WAITING) {
         g->seq++;
+
+        /* go tool trace books under this stack how long it waited for the loop */
+
         prt_gofile_add(lane->file, time, PRT_GO_UNBLOCK, g->id, g->seq,
-                       prt_gotrace_here(lane));
+                       prt_gotrace_place(lane->process, 0, g->labels, g->root,
+                                         lane->root));
         g->state = PRT_GOTRACE_RUNNABLE;
     }
 }
@@ -439,5 +443,21 @@ prt_gotrace_here(prt_gotrace_lane_t *lane)
     g = prt_gotrace_g(lane, lane->current);
 
     return prt_gotrace_place(lane->process, 0, g->labels, g->root,
+                             lane->root);
+}
+
+
+uint64_t
+prt_gotrace_in(prt_gotrace_lane_t *lane, uint32_t stack)
+{
+    prt_gotrace_g_t  *g;
+
+    if (lane->current == 0) {
+        return prt_gotrace_stack(lane->process, stack, 0, 0, lane->root);
+    }
+
+    g = prt_gotrace_g(lane, lane->current);
+
+    return prt_gotrace_stack(lane->process, stack, g->labels, g->root,
                              lane->root);
 }

@@ -144,8 +144,9 @@ void prt_gotrace_process_free(prt_gotrace_process_t *process);
 uint64_t prt_gotrace_string(prt_gotrace_process_t *process, uint32_t string);
 prt_gotrace_labels_t prt_gotrace_labels(prt_gotrace_process_t *process,
     uint32_t labels);
+/* A stack of functions, on top of its goroutine's location and root. */
 uint64_t prt_gotrace_stack(prt_gotrace_process_t *process, uint32_t stack,
-    const char *root);
+    uint32_t labels, uint32_t root, const char *other);
 
 /* That of a goroutine in this state; its root, by itself, if it is in none. */
 uint64_t prt_gotrace_place(prt_gotrace_process_t *process, uint32_t state,
@@ -197,6 +198,9 @@ void prt_gotrace_leave(prt_gotrace_lane_t *lane, uint64_t time,
 
 /* The stack of the goroutine that runs, where there is no better. */
 uint64_t prt_gotrace_here(prt_gotrace_lane_t *lane);
+
+/* The same with the functions that it is in. */
+uint64_t prt_gotrace_in(prt_gotrace_lane_t *lane, uint32_t stack);
 
 
 /* records to events: prt_gotrace_loop.c and prt_gotrace_thread.c */

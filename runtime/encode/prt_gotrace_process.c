@@ -14,10 +14,14 @@
 #include "sources/prt_record.h"
 
 
-/* a stack's frames, without its root */
-#define PRT_GOTRACE_FRAMES  (PRT_GOFILE_FRAMES - 1)
+/* a stack's frames, without what it stands on */
+#define PRT_GOTRACE_FRAMES  (PRT_GOFILE_FRAMES - PRT_GOTRACE_GROUND)
+
+#define PRT_GOTRACE_GROUND  2
 
 
+static unsigned prt_gotrace_ground(prt_gotrace_process_t *process,
+    uint32_t labels, uint32_t root, const char *other, uint32_t *frames);
 static unsigned prt_gotrace_frame(prt_gotrace_process_t *process,
     uint64_t raw, uint32_t *frames, unsigned room);
 static int prt_gotrace_images(prt_gotrace_process_t *process);
@@ -124,12 +128,11 @@ uint64_t
 prt_gotrace_place(prt_gotrace_process_t *process, uint32_t state,
     uint32_t labels, uint32_t root, const char *other)
 {
-    char                   text[PRT_STRING_MAX];
-    uint32_t               frames[3];
-    unsigned               n;
-    uint64_t              *place, key[3];
-    prt_gofile_t          *file;
-    prt_gotrace_labels_t   all;
+    char           text[PRT_STRING_MAX];
+    uint32_t       frames[1 + PRT_GOTRACE_GROUND];
+    unsigned       n;
+    uint64_t      *place, key[3];
+    prt_gofile_t  *file;
 
     key[0] = (uint64_t) state << 32 | labels;
     key[1] = root;
@@ -155,6 +158,28 @@ prt_gotrace_place(prt_gotrace_process_t *process, uint32_t state,
                                        "", 0);
     }
 
+    n += prt_gotrace_ground(process, labels, root, other, &frames[n]);
+
+    *place = prt_gofile_stack(file, frames, n);
+
+    return *place;
+}
+
+
+/* What stands below all else: the location, and the goroutine's root. */
+
+static unsigned
+prt_gotrace_ground(prt_gotrace_process_t *process, uint32_t labels,
+    uint32_t root, const char *other, uint32_t *frames)
+{
+    char                   text[PRT_STRING_MAX];
+    unsigned               n;
+    prt_gofile_t          *file;
+    prt_gotrace_labels_t   all;
+
+    file = &process->trace->file;
+    n = 0;
+
     all = prt_gotrace_labels(process, labels);
 
     if (all.location) {
@@ -168,25 +193,24 @@ prt_gotrace_place(prt_gotrace_process_t *process, uint32_t state,
                                                               root, text)
                                               : other, "", 0);
 
-    *place = prt_gofile_stack(file, frames, n);
-
-    return *place;
+    return n;
 }
 
 
 uint64_t
 prt_gotrace_stack(prt_gotrace_process_t *process, uint32_t stack,
-    const char *root)
+    uint32_t labels, uint32_t root, const char *other)
 {
     unsigned         n;
     uint32_t         i, len, frames[PRT_GOFILE_FRAMES];
-    uint64_t        *place, key[2];
+    uint64_t        *place, key[3];
     const uint64_t  *raw;
 
-    key[0] = stack;
-    key[1] = (uint64_t) (uintptr_t) root;
+    key[0] = (uint64_t) stack << 32 | labels;
+    key[1] = root;
+    key[2] = (uint64_t) (uintptr_t) other;
 
-    place = prt_idmap_add(&process->stacks, prt_hash(key, 2) | 1);
+    place = prt_idmap_add(&process->stacks, prt_hash(key, 3) | 1);
 
     if (place == NULL || prt_gotrace_images(process) != 0) {
         process->trace->failed = 1;
@@ -205,7 +229,7 @@ prt_gotrace_stack(prt_gotrace_process_t *process, uint32_t stack,
                                PRT_GOTRACE_FRAMES - n);
     }
 
-    frames[n++] = prt_gofile_frame(&process->trace->file, root, "", 0);
+    n += prt_gotrace_ground(process, labels, root, other, &frames[n]);
 
     *place = prt_gofile_stack(&process->trace->file, frames, n);
 

@@ -68,8 +68,7 @@ prt_gotrace_any(prt_gotrace_lane_t *lane, const prt_gotrace_event_t *events,
         prt_gofile_sample(file, time, lane->m, lane->p,
                           lane->current ? prt_gotrace_g(lane, lane->current)
                                           ->id : 0,
-                          prt_gotrace_stack(lane->process, event->value,
-                                            lane->root));
+                          prt_gotrace_in(lane, event->value));
         return;
     }
 
@@ -99,9 +98,7 @@ prt_gotrace_any(prt_gotrace_lane_t *lane, const prt_gotrace_event_t *events,
     switch (event->kind) {
 
     case PRT_TRACE_CALL:
-        prt_gotrace_call(lane, time,
-                         prt_gotrace_stack(lane->process, event->value,
-                                           lane->root));
+        prt_gotrace_call(lane, time, prt_gotrace_in(lane, event->value));
         lane->alone = own != 0;
         own = 0;
         break;
