@@ -167,14 +167,14 @@ EOC
                 location /debug/pprof { pprof on; }
             });
 
-        my $load = $nginx->load('/', seconds => 3, connections => 4);
+        my $load = $nginx->load('/', seconds => 60, connections => 4);
         my $p = $nginx->profile('/debug/pprof/profile?seconds=2',
                                 token => 'secret');
 
         is_deeply([ $p->problems ], [], "$how: a profile");
         cmp_ok($p->total('samples'), '>', 0, "$how: with samples");
 
-        undef $load;
+        $load->stop(graceful => 0);
         is($nginx->quit, 0, "$how: ends");
         is_deeply([ $nginx->alerts ], [], "$how: no alerts");
     }

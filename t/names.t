@@ -144,11 +144,11 @@ PprofTest::spew($nginx->dir . '/html/file.txt', join '', map {
 
 sub profile_under_load {
     my $tls = "https://127.0.0.1:$tls_port";
-    my @load = map { $nginx->load($_, seconds => 7, connections => 4) }
+    my @load = map { $nginx->load($_, seconds => 60, connections => 4) }
         '/file.txt', '/gzip/file.txt', "$tls/file.txt", "$tls/proxy/file.txt";
 
     push @load, Pprof::Process->start(output => '/dev/null', command => [
-        'sh', '-c', 'end=$(($(date +%s) + 7));'
+        'sh', '-c', 'end=$(($(date +%s) + 60));'
         . ' while [ $(date +%s) -lt $end ]; do curl -skZ --http2 --max-time 60'
         . ' -o /dev/null "$1/gzip/file.txt?[1-60]" "$1/proxy/file.txt?[1-60]";'
         . ' done', 'load', $tls ]);

@@ -41,7 +41,7 @@ my $locations = qq{
     location = /limited { limit_req zone=limit burst=100; alias \$DIR/html/small; }
     location = /dead { proxy_pass http://127.0.0.1:$dead_port; }
     location = /sleep { hosted block ms=300; }
-    location = /hang { hosted hang ms=300; }
+    location = /hang { hosted hang ms=1000; }
     location = /trace { hosted trace ms=4; }
     location \@named { return 200 named; }
     location = /named { error_page 404 = \@named; alias \$DIR/html/nothing; }
@@ -77,7 +77,12 @@ sub trace {
 
 sub saved {
     my ($job, $path) = @_;
-    my $res = $job->result(120);
+
+    return kept($job->result, $path);
+}
+
+sub kept {
+    my ($res, $path) = @_;
 
     is($res->{status}, 200, 'answer') or diag explain $res;
     PprofTest::spew($path, $res->{content});
@@ -85,11 +90,23 @@ sub saved {
     return $res;
 }
 
-sub near {
-    my ($got, $expected, $what) = @_;
+# Workers may have to wait for a CPU: what they say of themselves has that time, or
+# has it not, and the trace the other way round.
 
-    cmp_ok(abs($got / ($expected || 1) - 1), '<', 0.02,
-           sprintf '%s: %.4f of %.4f s', $what, $got, $expected);
+sub near {
+    my ($got, $expected, $late, $what) = @_;
+    my $most = 0.1 * $expected;
+
+    $late = $most if $late > $most;
+
+    ok(abs($got - $expected) < 0.02 * $expected + $late,
+       sprintf '%s: %.4f of %.4f s, %.4f late', $what, $got, $expected, $late);
+}
+
+sub late {
+    my $sum = 0;
+    $sum += late_ns($_) for $nginx->worker_pids;
+    return $sum / 1e9;
 }
 
 
@@ -97,47 +114,51 @@ sub near {
 
 my @requests = (
     [ 6, 'empty' ], [ 5, 'static/small' ], [ 4, 'static/big' ],
-    [ 4, 'slow?header=150&body=50' ], [ 3, 'proxy/small' ], [ 3, 'sub' ],
+    [ 4, 'slow?header=400&body=50' ], [ 3, 'proxy/small' ], [ 3, 'sub' ],
     [ 2, 'disk' ], [ 4, 'limited' ], [ 3, 'named' ], [ 2, 'nowhere' ],
     [ 2, 'trace' ], [ 2, 'dead' ],
 );
 
-my ($job, $path) = trace('seconds=8', 'kinds');
-my $begin = time;
+my (@sleeps, @hangs, $logged, $late);
 
-sleep 1.5;
-like($nginx->get('/debug/pprof/')->{content}, qr/href="trace/, 'index');
+my ($res) = $nginx->window('/debug/pprof/trace', 9, sub {
+    my @running;
 
-my $delay = 0;
-my $hang = 0;
-my @running;
+    @sleeps = @hangs = ();
+    $logged = -s "$dir/logs/where.log";
+    $late = late();
 
-for my $kind (@requests) {
-    my ($n, $uri) = @$kind;
-    my $sep = $uri =~ /\?/ ? '&' : '?';
+    like($nginx->get('/debug/pprof/')->{content}, qr/href="trace/, 'index');
 
-    push @running, fetch('-k', '--http2', '--parallel',
-        "https://127.0.0.1:$tls_port/$uri${sep}x=[1-$n]");
-    push @running, fetch('-k', "http://127.0.0.1:$port/$uri${sep}x=[1-$n]");
-}
+    for my $kind (@requests) {
+        my ($n, $uri) = @$kind;
+        my $sep = $uri =~ /\?/ ? '&' : '?';
 
-$_->result for @running;
+        push @running, fetch('-k', '--http2', '--parallel',
+            "https://127.0.0.1:$tls_port/$uri${sep}x=[1-$n]");
+        push @running, fetch('-k', "http://127.0.0.1:$port/$uri${sep}x=[1-$n]");
+    }
 
-for (1 .. 2) {
-    $delay += $nginx->hosted('/sleep')->{delay_ns} / 1e9;
-    $hang += $nginx->hosted('/hang')->{delay_ns} / 1e9;
-}
+    $_->result for @running;
 
-# one without a request line that makes sense
+    for (1 .. 2) {
+        push @sleeps, $nginx->hosted('/sleep')->{delay_ns} / 1e9;
+        push @hangs, $nginx->hosted('/hang')->{delay_ns} / 1e9;
+    }
 
-my $bad = IO::Socket::INET->new("127.0.0.1:$port") or die $!;
-print $bad "\x01\r\n\r\n";
-{ local $/; my $answer = <$bad>; }
-close $bad;
+    # one without a request line that makes sense
 
-ok(time - $begin < 7.5, 'all in time');
+    my $bad = IO::Socket::INET->new("127.0.0.1:$port") or die $!;
+    print $bad "\x01\r\n\r\n";
+    { local $/; my $answer = <$bad>; }
+    close $bad;
 
-my $res = saved($job, $path);
+    $late = late() - $late;
+});
+
+my $path = "$out/kinds";
+
+kept($res, $path);
 
 is($res->{headers} =~ /^Content-Type: (\S+)/mi ? $1 : '',
    'application/octet-stream', 'type');
@@ -163,7 +184,7 @@ my %of = (
 
 my (%logged, $header);
 
-for (split /\n/, PprofTest::slurp("$dir/logs/where.log")) {
+for (split /\n/, PprofTest::slurp("$dir/logs/where.log", $logged)) {
     my ($at, $uri, $status, $time) = split ' ';
     my $server = $at == $tls_port ? 'tls' : 'localhost';
     my $location = $of{$uri} // '';
@@ -186,20 +207,18 @@ is_deeply([ grep { !m{/debug/pprof} } keys %{ $t->{open} } ], [],
 near($t->time('Waiting', sub { my ($reason, @f) = @_;
          $reason eq 'network' && grep { $_ eq 'location = /slow' } @f
              and $f[0] =~ /^upstream (?:connect|send|header)$/ }),
-     $header, 'network');
+     $header, $late, 'network');
 near($t->time('Syscall', sub { grep { $_ eq 'hosted_sleep' || /sleep/ } @_ }),
-     $delay, 'calls');
+     $sleeps[0] + $sleeps[1], $late, 'calls');
 
-my $running = $t->time('Running', sub { 1 });
+cmp_ok($t->time('Running', sub { 1 }), '>', $hangs[0] + $hangs[1], 'running');
 
-cmp_ok($running, '>', $hang, 'running');
-my %longest;
+for my $hang (@hangs) {
+    my ($closest) = sort { abs($a - $hang) <=> abs($b - $hang) }
+                    map { $_->[1] eq 'Running' ? $_->[0] : () } @{ $t->{states} };
 
-for (@{ $t->{states} }) {
-    $longest{$_->[1]} = $_->[0] if $_->[0] > ($longest{$_->[1]} // 0);
+    near($closest, $hang, $late, 'a handler that runs');
 }
-
-near($longest{Running}, $hang / 2, 'a handler that runs');
 
 
 # what the others are
@@ -231,17 +250,19 @@ is(scalar(keys %{ $t->{procs} }) >= 2, 1, 'both workers');
 # CPU samples while somebody takes them, of one worker
 
 my ($pid) = $nginx->worker_pids;
-my $load = $nginx->load('/static/big', seconds => 3);
-my $cpu = $nginx->background('/debug/pprof/profile?seconds=2&hz=250');
+my $load = $nginx->load('/static/big', seconds => 60);
+my $cpu = $nginx->background('/debug/pprof/profile?seconds=4&hz=250');
 
-($job, $path) = trace('seconds=1.5', 'cpu');
+ok(wait_for(sub { process_state($pid)->{timers} }, 60), 'sampling');
+
+my ($job, $cpu_path) = trace('seconds=1.5', 'cpu');
 my ($one, $one_path) = trace("seconds=1.5&pid=$pid", 'one');
-saved($job, $path);
+saved($job, $cpu_path);
 saved($one, $one_path);
 $cpu->result;
 $load->stop;
 
-cmp_ok(Pprof::Trace->read($path)->{samples}, '>', 0, 'CPU samples');
+cmp_ok(Pprof::Trace->read($cpu_path)->{samples}, '>', 0, 'CPU samples');
 
 $t = Pprof::Trace->read($one_path);
 is(join(' ', grep { -d "/proc/$pid/task/$_" } keys %{ $t->{procs} }),
@@ -253,15 +274,23 @@ like($nginx->get('/debug/pprof/trace?worker=77')->{content}, qr/No worker 77/,
 
 # Nothing but what is asked for: a trace of at most so many events.
 
-$load = $nginx->load('/empty', seconds => 4);
-sleep 0.5;
-($job, $path) = trace('seconds=2&events=20000', 'few');
-saved($job, $path);
+$load = $nginx->load('/empty', seconds => 120);
 
-$t = Pprof::Trace->read($path);
-is_deeply([ map { $_->[1] =~ /(\d+) records were left out/ ? 1 : () }
-            grep { $_->[0] eq 'pprof' } @{ $t->{logs} } ], [ 1 ],
-          'what was left out is said') or diag -s $path;
+my @left_out;
+
+for my $seconds (2, 8, 32) {
+    ($job, $path) = trace("seconds=$seconds&events=20000", 'few');
+    saved($job, $path);
+
+    $t = Pprof::Trace->read($path);
+    @left_out = map { $_->[1] =~ /(\d+) records were left out/ ? 1 : () }
+                grep { $_->[0] eq 'pprof' } @{ $t->{logs} };
+
+    # there may not have been so many
+    last if @left_out;
+}
+
+is_deeply(\@left_out, [ 1 ], 'what was left out is said') or diag -s $path;
 cmp_ok(-s $path, '<', 20_000 * 12, 'few events');
 $load->stop;
 
@@ -282,13 +311,15 @@ my $half = start_nginx(http_config => q{
 
 PprofTest::spew($half->dir . '/html/small', "small\n");
 
-$job = $half->background('/debug/pprof/trace?seconds=6');
-sleep 1.5;
-$half->get($_ % 3 ? '/empty' : '/sub') for 1 .. 20;
-$half->get('/slow?header=1&body=1') for 1 .. 20;
+($res) = $half->window('/debug/pprof/trace', 8, sub {
+    $logged = -s $half->dir . '/logs/number.log';
+
+    $half->get($_ % 3 ? '/empty' : '/sub') for 1 .. 60;
+    $half->get('/slow?header=1&body=1') for 1 .. 100;
+});
 
 $path = "$out/half";
-saved($job, $path);
+kept($res, $path);
 $t = Pprof::Trace->read($path);
 
 # proxied, each takes two numbers
@@ -300,17 +331,18 @@ sub sampled {
 
 my %part;
 
-for (split /\n/, PprofTest::slurp($half->dir . '/logs/number.log')) {
+for (split /\n/, PprofTest::slurp($half->dir . '/logs/number.log',
+                                   $logged)) {
     my ($number, $uri) = split ' ';
     $part{"localhost = $uri"}++ if sampled($number);
 }
 
 delete $t->{tasks}{'localhost /debug/pprof'};
 is_deeply($t->{tasks}, \%part, 'a part of the connections');
-is(scalar(keys %{ $t->{roots}{subrequest} || {} }), $part{'localhost = /sub'},
+is(scalar(keys %{ $t->{roots}{subrequest} || {} }), $part{'localhost = /sub'} // 0,
    'with their subrequests');
-cmp_ok($part{'localhost = /slow'} // 0, '>', 4, 'of those that are proxied, too');
-cmp_ok($part{'localhost = /slow'} // 0, '<', 16, 'and not all of these');
+cmp_ok($part{'localhost = /slow'} // 0, '>', 25, 'of those that are proxied, too');
+cmp_ok($part{'localhost = /slow'} // 0, '<', 75, 'and not all of these');
 $half->stop;
 
 
