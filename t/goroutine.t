@@ -34,9 +34,8 @@ my @filled = map {
                           Blocking => 0)
 } 1 .. 8;
 
-my $tls = temp_dir();
-my ($cert, $key) = tls_files($tls);
-my $tls_port = free_port();
+my $tools = temp_dir();
+my ($tls_port, $tls_listen) = tls_listen();
 
 my $config = qq{
     location /debug/pprof { pprof auto; }
@@ -63,10 +62,8 @@ my %config = (
         proxy_connect_timeout 300; proxy_read_timeout 300; send_timeout 300;
         limit_req_zone \$server_port zone=z:1m rate=1r/m;
         server {
-            listen 127.0.0.1:$tls_port ssl http2;
+            $tls_listen
             server_name tls.example;
-            ssl_certificate $cert;
-            ssl_certificate_key $key;
             location /header { proxy_pass http://127.0.0.1:@{[ $mute->sockport ]}; }
         }
     },
@@ -374,11 +371,11 @@ SKIP: {
     my $panicparse = panicparse() or skip 'no panicparse', 4;
     my $dump = dump_of($nginx);
 
-    open $out, '>', "$tls/dump" or die $!;
+    open $out, '>', "$tools/dump" or die $!;
     print $out $dump->{text};
     close $out or die $!;
 
-    my ($code, $text) = run_command([ $panicparse, '-no-color', "$tls/dump" ]);
+    my ($code, $text) = run_command([ $panicparse, '-no-color', "$tools/dump" ]);
     is($code, 0, 'panicparse');
 
     my $sum = 0;
@@ -395,10 +392,10 @@ sub panicparse {
 
     my ($code) = run_command([ PprofTest::find('go'), 'install',
                                'github.com/maruel/panicparse/v2@v2.5.0' ],
-                             bound => 120, env => { GOBIN => "$tls" });
-    die "no panicparse\n" if $ENV{CI} && !-x "$tls/panicparse";
+                             bound => 120, env => { GOBIN => "$tools" });
+    die "no panicparse\n" if $ENV{CI} && !-x "$tools/panicparse";
 
-    return -x "$tls/panicparse" ? "$tls/panicparse" : undef;
+    return -x "$tools/panicparse" ? "$tools/panicparse" : undef;
 }
 
 

@@ -9,15 +9,11 @@ use lib 't/lib';
 use PprofTest;
 use Test::More;
 
-my $tls = temp_dir();
-my ($cert, $key) = tls_files("$tls");
-my $tls_port = free_port();
+my ($tls_port, $tls_listen) = tls_listen();
 
 my %conf = (modules => [], http_config => qq{
     server {
-        listen 127.0.0.1:$tls_port ssl http2;
-        ssl_certificate $cert;
-        ssl_certificate_key $key;
+        $tls_listen
         location / { return 200 "\$server_protocol\\n"; }
     }
 }, config => q{

@@ -13,9 +13,7 @@ use Test::More;
 
 needs('curl');
 
-my $tls = temp_dir();
-my ($cert, $key) = tls_files($tls);
-my $tls_port = free_port();
+my ($tls_port, $tls_listen) = tls_listen();
 
 my $nginx = start_nginx(http_config => qq{
     pprof_production off;
@@ -23,10 +21,8 @@ my $nginx = start_nginx(http_config => qq{
     upstream back { server 127.0.0.1:\$PORT; keepalive 4; }
 
     server {
-        listen 127.0.0.1:$tls_port ssl http2;
+        $tls_listen
         server_name tls.example;
-        ssl_certificate $cert;
-        ssl_certificate_key $key;
 
         location /heavy { hosted burn ms=30; }
         location = /light { hosted deep ms=10 depth=3; }

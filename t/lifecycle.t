@@ -57,15 +57,11 @@ sub connections {
 
 # clients that hang up, in plain text, TLS and HTTP/2
 
-my $files = temp_dir();
-my ($cert, $key) = tls_files($files);
-my $tls = free_port();
+my ($tls, $tls_listen) = tls_listen();
 
 my $nginx = start_nginx(@modules, workers => 1,
     http_config => "pprof_production off;", config => qq{
-    listen 127.0.0.1:$tls ssl http2;
-    ssl_certificate $cert;
-    ssl_certificate_key $key;
+    $tls_listen
     location / { return 200; }
     location /debug/ { pprof auto; }
 });

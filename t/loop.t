@@ -16,9 +16,6 @@ use Time::HiRes qw( sleep time );
 
 needs('curl', 'wrk');
 
-my $tls = temp_dir();
-my ($cert, $key) = tls_files($tls);
-
 my $text = join '', map { "line $_ of a file\n" } 1 .. 20_000;
 
 
@@ -26,7 +23,7 @@ my $text = join '', map { "line $_ of a file\n" } 1 .. 20_000;
 
 sub start {
     my ($with, %case) = @_;
-    my $tls_port = free_port();
+    my ($tls_port, $tls_listen) = tls_listen();
     my $port = free_port();
     my $profiler = $with ? 'location /debug/pprof { pprof auto; }' : '';
     my $off = $with ? 'pprof_production off;' : '';
@@ -43,9 +40,7 @@ sub start {
             limit_req_zone \$server_name zone=slow:1m rate=20r/s;
             proxy_cache_path \$DIR/cache keys_zone=cache:1m;
             server {
-                listen 127.0.0.1:$tls_port ssl http2;
-                ssl_certificate $cert;
-                ssl_certificate_key $key;
+                $tls_listen
                 root \$DIR/html;
                 location /cached/ {
                     proxy_pass http://back/;

@@ -114,16 +114,13 @@ plan skip_all => "no debug info to be had: $file" if !defined $binary;
 
 $PprofTest::Binary = $binary;
 
-my ($cert, $key) = tls_files($dir);
-my $tls_port = free_port();
+my ($tls_port, $tls_listen) = tls_listen();
 
 my $http = qq{
     gzip_types *;
 
     server {
-        listen 127.0.0.1:$tls_port ssl http2;
-        ssl_certificate $cert;
-        ssl_certificate_key $key;
+        $tls_listen
         root \$DIR/html;
 
         location /gzip/ { gzip on; alias \$DIR/html/; }

@@ -14,17 +14,13 @@ use PprofTest;
 use Test::More;
 use Time::HiRes qw( sleep );
 
-my $tls = temp_dir();
-my ($cert, $key) = tls_files($tls);
-my $tls_port = free_port();
+my ($tls_port, $tls_listen) = tls_listen();
 
 my $nginx = start_nginx(workers => 1, http_config => qq{
     upstream back { server 127.0.0.1:\$PORT; keepalive 16; }
 
     server {
-        listen 127.0.0.1:$tls_port ssl http2;
-        ssl_certificate $cert;
-        ssl_certificate_key $key;
+        $tls_listen
 
         gzip on;
         gzip_types *;

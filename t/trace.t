@@ -21,9 +21,7 @@ needs('go');
 
 my $windows = $ENV{TRACE_WINDOWS} // 12;
 my $slow = Pprof::Slow->upstream;
-my $tls = temp_dir();
-my ($cert, $key) = tls_files($tls);
-my $tls_port = free_port();
+my ($tls_port, $tls_listen) = tls_listen();
 my $dead_port = free_port();
 my $out = temp_dir();
 
@@ -54,10 +52,8 @@ my $nginx = start_nginx(workers => 2, connections => 1024,
     access_log \$DIR/logs/where.log where;
     limit_req_zone \$server_name zone=limit:1m rate=20r/s;
     server {
-        listen 127.0.0.1:$tls_port ssl http2;
+        $tls_listen
         server_name tls;
-        ssl_certificate $cert;
-        ssl_certificate_key $key;
         root \$DIR/html;
         access_log \$DIR/logs/where.log where;
         $locations

@@ -18,9 +18,7 @@ needs('curl');
 my $slow = Pprof::Slow->upstream;
 my $deaf = Pprof::Slow->deaf;
 my $late = Pprof::Slow->deaf;
-my $tls = temp_dir();
-my ($cert, $key) = tls_files($tls);
-my $tls_port = free_port();
+my ($tls_port, $tls_listen) = tls_listen();
 my ($slow_port, $deaf_port, $late_port) = map { $_->{port} } $slow, $deaf, $late;
 
 my $locations = q{
@@ -82,10 +80,8 @@ my $nginx = start_nginx(connections => 2048, http_config => qq{
     upstream big { server 127.0.0.1:\$PORT; }
 
     server {
-        listen 127.0.0.1:$tls_port ssl http2;
+        $tls_listen
         server_name tls;
-        ssl_certificate $cert;
-        ssl_certificate_key $key;
         root \$DIR/html;
         access_log \$DIR/logs/times.log times;
         $locations

@@ -14,6 +14,9 @@
 #define PRT_PE_ALIGNED         0x50
 
 
+static inline uint64_t prt_read_leb(prt_reader_t *in, uint64_t *sign);
+
+
 void
 prt_reader_init(prt_reader_t *in, const prt_bytes_t *bytes, size_t pos,
     size_t end)
@@ -78,30 +81,27 @@ prt_skip(prt_reader_t *in, uint64_t size)
 uint64_t
 prt_read_uleb(prt_reader_t *in)
 {
-    uint8_t   byte;
-    uint64_t  value;
-    unsigned  shift;
+    uint64_t  sign;
 
-    value = 0;
-    shift = 0;
-
-    do {
-        byte = (uint8_t) prt_read(in, 1);
-
-        if (shift < 64) {
-            value |= (uint64_t) (byte & 0x7f) << shift;
-        }
-
-        shift += 7;
-
-    } while ((byte & 0x80) && shift < 140);
-
-    return value;
+    return prt_read_leb(in, &sign);
 }
 
 
 int64_t
 prt_read_sleb(prt_reader_t *in)
+{
+    uint64_t  value, sign;
+
+    value = prt_read_leb(in, &sign);
+
+    return (int64_t) (value | sign);
+}
+
+
+/* "sign": the bits that a negative number has beside those that were read. */
+
+static inline uint64_t
+prt_read_leb(prt_reader_t *in, uint64_t *sign)
 {
     uint8_t   byte;
     uint64_t  value;
@@ -121,11 +121,9 @@ prt_read_sleb(prt_reader_t *in)
 
     } while ((byte & 0x80) && shift < 140);
 
-    if (shift < 64 && (byte & 0x40)) {
-        value |= ~(uint64_t) 0 << shift;
-    }
+    *sign = shift < 64 && (byte & 0x40) ? ~(uint64_t) 0 << shift : 0;
 
-    return (int64_t) value;
+    return value;
 }
 
 

@@ -39,7 +39,7 @@ use Pprof::Process qw( wait_for free_port port_is_free pid_alive children );
 use Pprof::Proto ();
 
 our @EXPORT = qw( start_nginx check_config wait_for free_port port_is_free
-                  pid_alive children have needs run_command go_pprof tls_files
+                  pid_alive children have needs run_command go_pprof tls_listen
                   temp_dir process_state leftovers cpu_ns late_ns fetch );
 
 # nginx runs its own path again for an upgrade, so it has to be a whole one.
@@ -111,15 +111,7 @@ sub temp_dir {
 # (of get() and what calls it, where that says nothing else).
 
 sub start_nginx {
-    my (%arg) = @_;
-
-    my $self = bless { %Default, %arg, dirh => temp_dir() }, __PACKAGE__;
-
-    $self->{dir} = "$self->{dirh}";
-    $self->{port} ||= free_port();
-    mkdir "$self->{dir}/$_" for qw( logs html );
-
-    $self->configure;
+    my $self = _lay_out(@_);
 
     my @command = ($Binary, '-p', "$self->{dir}/", '-e',
                    "$self->{dir}/logs/error.log", '-c',
@@ -139,6 +131,20 @@ sub start_nginx {
 
     wait_for { $self->worker_pids >= $self->{workers} } 60
         if $self->{master} eq 'on';
+
+    return $self;
+}
+
+
+# Its directory, with nginx.conf.
+
+sub _lay_out {
+    my $self = bless { %Default, @_, dirh => temp_dir() }, __PACKAGE__;
+
+    $self->{dir} = "$self->{dirh}";
+    $self->{port} ||= free_port();
+    mkdir "$self->{dir}/$_" for qw( logs html );
+    $self->configure;
 
     return $self;
 }
@@ -237,14 +243,7 @@ sub default_modules {
 # "nginx -t" of a configuration as start_nginx() takes it: exit code, output.
 
 sub check_config {
-    my (%arg) = @_;
-
-    my $self = bless { %Default, %arg, dirh => temp_dir() }, __PACKAGE__;
-
-    $self->{dir} = "$self->{dirh}";
-    $self->{port} ||= free_port();
-    mkdir "$self->{dir}/$_" for qw( logs html );
-    $self->configure;
+    my $self = _lay_out(@_);
 
     return run_command([ $Binary, '-t', '-p', "$self->{dir}/",
                          '-c', "$self->{dir}/nginx.conf" ], bound => 60);
@@ -605,15 +604,26 @@ sub go_pprof {
 }
 
 
-# Paths of a certificate and its key for localhost.
+# What a server's block needs for TLS and HTTP/2: the port that it has then, and the
+# lines.  All of a test have the same certificate, for localhost.
 
-sub tls_files {
-    my ($dir) = @_;
+{
+    my $dir;
 
-    my ($code, $out) = run_command([ "$Pprof::Root/tools/tls", "$dir" ]);
-    croak "tools/tls: $out" if !defined $code || $code != 0;
+    sub tls_listen {
+        my $port = free_port();
 
-    return ("$dir/cert.pem", "$dir/key.pem");
+        if (!$dir) {
+            my $made = temp_dir();
+            my ($code, $out) = run_command([ "$Pprof::Root/tools/tls", "$made" ]);
+            croak "tools/tls: $out" if !defined $code || $code != 0;
+            $dir = $made;
+        }
+
+        return ($port, "listen 127.0.0.1:$port ssl http2; "
+                       . "ssl_certificate $dir/cert.pem; "
+                       . "ssl_certificate_key $dir/key.pem;");
+    }
 }
 
 

@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include "encode/prt_symbol.h"
+#include "elf_build.h"
 #include "elf_image.h"
 #include "elf_program.h"
 
@@ -136,21 +137,6 @@ static const char *const  readers[READERS] = {
 static char  dir[64];
 
 
-static void
-put(const char *name, const char *text)
-{
-    char   path[128];
-    FILE  *f;
-
-    (void) snprintf(path, sizeof(path), "%s/%s", dir, name);
-
-    f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
-
 static int
 setup(void **state)
 {
@@ -162,9 +148,9 @@ setup(void **state)
         return -1;
     }
 
-    put("src/program.c", program_source);
-    put("src/inline.h", program_header);
-    put("src/classes.cc", classes);
+    put(dir, "src/program.c", program_source);
+    put(dir, "src/inline.h", program_header);
+    put(dir, "src/classes.cc", classes);
 
     return 0;
 }
@@ -729,12 +715,12 @@ test_link_time(void **state)
         SKIP("not all tools");
     }
 
-    put("src/other.c", "#include \"inline.h\"\n"
+    put(dir, "src/other.c", "#include \"inline.h\"\n"
                        "unsigned other(unsigned n)\n"
                        "{\n"
                        "    return n ? twist(n, 5) * 2 : 1;\n"
                        "}\n");
-    put("src/user.c", "unsigned other(unsigned n);\n"
+    put(dir, "src/user.c", "unsigned other(unsigned n);\n"
                       "int main(int argc, char **argv)\n"
                       "{\n"
                       "    (void) argv;\n"

@@ -22,6 +22,7 @@
 
 #include "encode/prt_pprof.h"
 #include "encode/prt_text.h"
+#include "elf_build.h"
 #include "elf_image.h"
 
 
@@ -786,33 +787,11 @@ static const char  source[] =
     "}\n";
 
 
-static uint64_t
-address_of(const char *file, const char *name)
-{
-    FILE      *f;
-    char       command[512];
-    uint64_t   vaddr;
-
-    (void) snprintf(command, sizeof(command),
-                    "nm %s | awk '$3 == \"%s\" { print $1 }'", file, name);
-
-    f = popen(command, "r");
-    assert_non_null(f);
-
-    vaddr = 0;
-    assert_int_equal(fscanf(f, "%lx", &vaddr), 1);
-    (void) pclose(f);
-
-    return vaddr;
-}
-
-
 static void
 test_symbolized(void **state)
 {
     char                *out, path[128], stripped[128], text[128];
     size_t               size;
-    FILE                *f;
     uint8_t             *data;
     uint64_t             frames[2];
     profile_t           *profile;
@@ -823,11 +802,7 @@ test_symbolized(void **state)
 
     (void) state;
 
-    (void) snprintf(path, sizeof(path), "%s/program.c", dir);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(source, f) >= 0);
-    (void) fclose(f);
+    put(dir, "program.c", source);
 
     assert_int_equal(shell("cd %s && cc -O2 -g -o program program.c"
                            " && strip -o stripped program", dir), 0);

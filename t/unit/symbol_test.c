@@ -25,6 +25,7 @@
 #include <cmocka.h>
 
 #include "encode/prt_symbol.h"
+#include "elf_build.h"
 #include "elf_image.h"
 #include "elf_program.h"
 
@@ -75,21 +76,6 @@ static const char  versioned[] =
 static char  dir[64];
 
 
-static void
-put(const char *name, const char *text)
-{
-    char   path[128];
-    FILE  *f;
-
-    (void) snprintf(path, sizeof(path), "%s/%s", dir, name);
-
-    f = fopen(path, "w");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
-
 static const char *
 in(const char *name)
 {
@@ -114,9 +100,9 @@ setup(void **state)
         return -1;
     }
 
-    put("program.c", program_source);
-    put("inline.h", program_header);
-    put("versioned.c", versioned);
+    put(dir, "program.c", program_source);
+    put(dir, "inline.h", program_header);
+    put(dir, "versioned.c", versioned);
 
     return shell("cd %s && cc -O2 -g -rdynamic -o program program.c"
                  " && cp program stripped"
@@ -164,29 +150,6 @@ install(const prt_image_t *image, const char *file, const char *into)
     assert_int_equal(shell("mkdir -p %s/%s/.build-id/%.2s && cp %s"
                            " %s/%s/.build-id/%.2s/%s.debug", dir, into, hex,
                            file, dir, into, hex, hex + 2), 0);
-}
-
-
-/* The vaddr of a function, by nm. */
-
-static uint64_t
-address_of(const char *file, const char *name)
-{
-    FILE      *f;
-    char       command[512];
-    uint64_t   vaddr;
-
-    (void) snprintf(command, sizeof(command),
-                    "nm %s | awk '$3 == \"%s\" { print $1 }'", file, name);
-
-    f = popen(command, "r");
-    assert_non_null(f);
-
-    vaddr = 0;
-    assert_int_equal(fscanf(f, "%lx", &vaddr), 1);
-    (void) pclose(f);
-
-    return vaddr;
 }
 
 
@@ -1391,7 +1354,7 @@ test_plt(void **state)
 
     /* .plt.sec, and .plt.got */
 
-    put("plt.c", plt);
+    put(dir, "plt.c", plt);
 
     assert_int_equal(shell("cd %s && CC='cc -O1 -fno-builtin plt.c'"
                            " && $CC -Wl,-z,now -o got"
