@@ -472,6 +472,14 @@ ngx_int_t ngx_http_pprof_job_init(ngx_cycle_t *cycle);
 extern ngx_module_t  ngx_http_pprof_module;
 
 
+/*
+ * The connections that this process has; the number is 0 until they are there.
+ * Those of ngx_cycle are others, and none, when a single process has reloaded.
+ */
+extern ngx_connection_t     *ngx_http_pprof_connections;
+extern volatile ngx_uint_t   ngx_http_pprof_connection_n;
+
+
 #pragma GCC visibility pop
 
 
