@@ -176,6 +176,14 @@ $(BUILD)/bench_block: tools/bench_block.c tools/bench_library.h \
 $(BUILD)/bench_trace: tools/bench_trace.c $(OBJS)
 	$(CC) $(PRT_FLAGS) $(CFLAGS) -o $@ $< $(OBJS) $(PRT_LIBS)
 
+# ... beside lttng-ust, where it is installed; and what a dump holds the loop for
+
+$(BUILD)/bench_lttng: tools/bench_lttng.c tools/bench_lttng.h
+	$(CC) $(PRT_FLAGS) -Itools $(CFLAGS) -o $@ $< -llttng-ust -ldl
+
+$(BUILD)/bench_loop.so: tools/bench_loop.c
+	$(CC) $(PRT_FLAGS) $(CFLAGS) -shared -o $@ $< -ldl
+
 # names: their time and memory
 
 $(BUILD)/bench_symbols: tools/bench_symbols.c t/unit/elf_image.h $(OBJS)

@@ -153,9 +153,8 @@ ngx_int_t
 ngx_http_pprof_answer_status(ngx_http_request_t *r, ngx_uint_t status,
     ngx_http_pprof_type_t *type, const u_char *data, size_t size)
 {
-    ngx_int_t     rc;
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
+    ngx_int_t   rc;
+    ngx_buf_t  *b;
 
     b = ngx_calloc_buf(r->pool);
     if (b == NULL) {
@@ -173,10 +172,7 @@ ngx_http_pprof_answer_status(ngx_http_request_t *r, ngx_uint_t status,
     b->memory = size ? 1 : 0;
     b->last_buf = 1;
 
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
+    return ngx_http_pprof_send(r, b);
 }
 
 

@@ -317,7 +317,6 @@ ngx_http_pprof_file_send(ngx_http_request_t *r, prt_file_kind_t kind)
     ngx_buf_t                   *b;
     ngx_int_t                    rc;
     ngx_file_t                  *file;
-    ngx_chain_t                  out;
     const char                  *suffix;
     ngx_file_info_t              fi;
     ngx_pool_cleanup_t          *cln;
@@ -379,10 +378,7 @@ ngx_http_pprof_file_send(ngx_http_request_t *r, prt_file_kind_t kind)
     b->in_file = b->file_last ? 1 : 0;
     b->last_buf = 1;
 
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
+    return ngx_http_pprof_send(r, b);
 }
 
 

@@ -183,7 +183,7 @@ ngx_http_pprof_goroutines_handler(ngx_event_t *ev)
 
     while (walk->left > 0) {
 
-        if (walk->next == ngx_cycle->connection_n) {
+        if (walk->next == ngx_http_pprof_connection_n) {
 
             if (walk->others) {
                 prt_goroutines_end(1);
@@ -198,7 +198,7 @@ ngx_http_pprof_goroutines_handler(ngx_event_t *ev)
             walk->next = 0;
         }
 
-        c = &ngx_cycle->connections[walk->next++];
+        c = &ngx_http_pprof_connections[walk->next++];
 
         if (c->fd == (ngx_socket_t) -1) {
             walk->left -= NGX_HTTP_PPROF_CLOSED;
@@ -464,10 +464,10 @@ ngx_http_pprof_goroutines_peer(ngx_connection_t *c)
 {
     uintptr_t  i;
 
-    i = (uintptr_t) c - (uintptr_t) ngx_cycle->connections;
+    i = (uintptr_t) c - (uintptr_t) ngx_http_pprof_connections;
     i /= sizeof(ngx_connection_t);
 
-    if (i < ngx_cycle->connection_n) {
+    if (i < ngx_http_pprof_connection_n) {
         ngx_http_pprof_walk.peers[i / 8] |= 1 << i % 8;
     }
 }
@@ -481,7 +481,7 @@ ngx_http_pprof_goroutines_other(ngx_connection_t *c)
     ngx_http_pprof_name_t       root;
     ngx_http_pprof_goroutine_t  g;
 
-    i = c - ngx_cycle->connections;
+    i = c - ngx_http_pprof_connections;
 
     if ((ngx_http_pprof_walk.peers[i / 8] & 1 << i % 8)
         || c->fd == prt_eventfd())

@@ -301,9 +301,8 @@ ngx_module_t  ngx_http_pprof_module = {
 };
 
 
-/* the worker's own; the number is 0 until they are there */
-static ngx_connection_t     *ngx_http_pprof_connections;
-static volatile ngx_uint_t   ngx_http_pprof_connection_n;
+ngx_connection_t     *ngx_http_pprof_connections;
+volatile ngx_uint_t   ngx_http_pprof_connection_n;
 
 
 static void *

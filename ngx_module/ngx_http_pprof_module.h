@@ -98,6 +98,9 @@ typedef struct {
     ngx_event_t                 tick;
     ngx_msec_t                  deadline;
 
+    ngx_buf_t                  *rest;        /* of the answer, to be sent */
+    ngx_buf_t                  *piece;       /* of it, that is being sent */
+
     ngx_str_t                   text;        /* in place of nginx's page */
     unsigned                    answered:1;  /* the answer is our own */
     unsigned                    replaced:1;  /* text was sent */
@@ -447,6 +450,9 @@ ngx_int_t ngx_http_pprof_answer_status(ngx_http_request_t *r,
     size_t size);
 
 /* The headers, for who sends the body himself; size -1: not known. */
+/* The body, all of it in one buffer; it and what it refers to stay as they are. */
+ngx_int_t ngx_http_pprof_send(ngx_http_request_t *r, ngx_buf_t *b);
+
 ngx_int_t ngx_http_pprof_send_header(ngx_http_request_t *r,
     ngx_uint_t status, ngx_http_pprof_type_t *type, off_t size);
 
@@ -489,6 +495,14 @@ ngx_int_t ngx_http_pprof_job_init(ngx_cycle_t *cycle);
 
 
 extern ngx_module_t  ngx_http_pprof_module;
+
+
+/*
+ * The connections that this process has; the number is 0 until they are there.
+ * Those of ngx_cycle are others, and none, when a single process has reloaded.
+ */
+extern ngx_connection_t     *ngx_http_pprof_connections;
+extern volatile ngx_uint_t   ngx_http_pprof_connection_n;
 
 
 #pragma GCC visibility pop

@@ -43,8 +43,8 @@ ngx_http_pprof_pools(ngx_http_pprof_pools_t *pools)
     pools->cycle = pools->size;
     pools->size = 0;
 
-    for (i = 0; i < ngx_cycle->connection_n; i++) {
-        c = &ngx_cycle->connections[i];
+    for (i = 0; i < ngx_http_pprof_connection_n; i++) {
+        c = &ngx_http_pprof_connections[i];
 
         if (*(volatile ngx_socket_t *) &c->fd == (ngx_socket_t) -1) {
             continue;

@@ -46,8 +46,15 @@ ngx_http_pprof_state(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_pprof_module);
 
-    if (ctx && ctx->job) {
-        return NGX_HTTP_PPROF_PROFILING;
+    if (ctx) {
+
+        if (ctx->job) {
+            return NGX_HTTP_PPROF_PROFILING;
+        }
+
+        if (ctx->rest) {
+            return NGX_HTTP_PPROF_WRITING;
+        }
     }
 
     if ((r->postponed || c->data != r) && ngx_http_pprof_subrequests(r)) {

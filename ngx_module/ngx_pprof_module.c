@@ -88,6 +88,16 @@ ngx_pprof_init_module(ngx_cycle_t *cycle)
 
     workers = ccf->master ? (ngx_uint_t) ccf->worker_processes : 1;
 
+    /*
+     * A single process that reloads goes on with the connections and the
+     * runtime that it has: with a new generation it would take itself for one
+     * of an old one, whose successors write the recorder's file at the end.
+     */
+
+    if (ngx_pprof_started) {
+        return NGX_OK;
+    }
+
     if (ngx_pprof_region) {
         prt_region_renew(ngx_pprof_region, workers);
         return NGX_OK;

@@ -8,6 +8,7 @@ use warnings;
 
 use lib 't/lib';
 use PprofTest;
+use HTTP::Tiny ();
 use JSON::PP ();
 use POSIX ();
 use Test::More;
@@ -561,6 +562,144 @@ sub leftover { grep { !m{/trace\.out(\.crash|\.stall)?$} } glob dir($_[0]) . '/{
     unlink dir($nginx) . '/trace.out';
     is($nginx->quit, 0, 'single process: quit');
     is(substr(file($nginx), 0, 16), $header, 'single process: it is written');
+}
+
+
+# One that reloads.  nginx gives it no connections for its new configuration, so
+# that only those which were open are served; the recorder goes on all the same.
+
+{
+    my $nginx = start_nginx(%config, master => 'off', http_config =>
+                            'pprof_production off; keepalive_timeout 600;');
+    my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 60);
+    my $keep = sub { $http->get($nginx->url($_[0])) };
+    my $state = sub { JSON::PP::decode_json($keep->("$base$_[0]")->{content}) };
+
+    is($state->('/run?duration=30m')->{state}, 'running',
+       'single process: reload: run');
+
+    my $events = $state->('/snapshot')->{trace}{events};
+
+    for my $turn (1, 2) {
+        my $from = length $nginx->error_log;
+
+        $nginx->signal('HUP');
+        ok((wait_for { substr($nginx->error_log, $from) =~ /reconfiguring.*
+                       \ using\ the\ "epoll"\ event\ method/xs } 60),
+           "single process: reload $turn");
+
+        is($keep->('/text')->{status}, 200,
+           "single process: reload $turn: it serves on");
+
+        my $got = $state->('/snapshot');
+        is($got->{state}, 'running', "single process: reload $turn: it records");
+        cmp_ok($got->{trace}{events}, '>', $events,
+               "single process: reload $turn: what there was before, too");
+        $events = $got->{trace}{events};
+
+        # what walks through all connections
+
+        for my $path (qw( goroutine goroutine?debug=2 trace?seconds=0.1 )) {
+            is($keep->("/debug/pprof/$path")->{status}, 200,
+               "single process: reload $turn: $path");
+        }
+    }
+
+    is($state->('/stop')->{state}, 'stopped', 'single process: reload: stop');
+
+    # ends by itself, after one more
+
+    is($state->('/run?duration=1s')->{state}, 'running',
+       'single process: reload: run 1s');
+    $nginx->signal('HUP');
+    ok((wait_for { $state->('')->{state} eq 'stopped' } 60),
+       'single process: reload: it ends by itself');
+
+    is($state->('/run?duration=30m')->{state}, 'running',
+       'single process: reload: run');
+    is($keep->('/text')->{status}, 200, 'single process: reload: a request');
+    unlink dir($nginx) . '/trace.out';
+    is($nginx->quit, 0, 'single process: reload: quit');
+    ok(whole(file($nginx)), 'single process: reload: it is written');
+    is_deeply([ leftover($nginx) ], [], 'single process: reload: nothing else');
+    is_deeply([ $nginx->alerts ], [], 'single process: reload: no alerts');
+}
+
+
+# A new binary has a recorder of its own: that of the old one goes on until its
+# last worker ends, which writes the file.
+
+{
+    my $nginx = start_nginx(%config, workers => 2, daemon => 1);
+    my $load = $nginx->load('/text', seconds => 120, connections => 2);
+
+    is(status($nginx, '/run?duration=30m'), 200, 'new binary: run');
+    ok($nginx->usr2, 'new binary: USR2');
+
+    my ($old, $new) = @$nginx{qw( old_master process )};
+    my $workers = sub {
+        return scalar(grep {
+            PprofTest::slurp("/proc/$_/cmdline") =~ /worker process/
+        } children($_[0]->pid));
+    };
+    my $alone = sub {
+        my ($with, $without) = @_;
+        return wait_for { $workers->($with) == 2 && !$workers->($without) } 60;
+    };
+
+    # both serve, and those of one do not know of the other's
+
+    my %got;
+    ok((wait_for { $got{ state($nginx)->{state} }++; keys %got == 2 } 60),
+       'new binary: the old one records, and it does not')
+        or diag explain \%got;
+
+    # back again: the old one has recorded on, without workers
+
+    $old->signal('WINCH');
+    ok($alone->($new, $old), 'new binary: the old workers end');
+    ok(whole(file($nginx)), 'new binary: the last of them writes');
+    ok(!running($nginx), 'new binary: not running');
+    is(status($nginx, '/snapshot'), 409, 'new binary: no snapshot');
+    is($nginx->get("$base/trace.out")->{content}, file($nginx),
+       'new binary: it gives out what the old one has written');
+
+    is(status($nginx, '/run?duration=30m'), 200, 'new binary: run its own');
+    $old->signal('HUP');
+    ok((wait_for { $workers->($old) == 2 } 60), 'old binary: workers again');
+    unlink dir($nginx) . '/trace.out';
+    $new->signal('QUIT');
+    ok((wait_for { !$new->alive } 60), 'old binary: the new one ends');
+    ok(whole(file($nginx)), 'old binary: and writes its own');
+
+    ok((wait_for { PprofTest::slurp($nginx->dir . '/nginx.pid') == $old->pid } 60),
+       'old binary: its pid file');
+    $nginx->_adopt;
+
+    ok(running($nginx), 'old binary: it has never stopped');
+    is(status($nginx, '/run?duration=1s'), 409, 'old binary: already running');
+
+    # forward, and its end while both are there
+
+    ok($nginx->usr2, 'new binary: USR2 again');
+    ($old, $new) = @$nginx{qw( old_master process )};
+
+    unlink dir($nginx) . '/trace.out';
+    $old->signal('QUIT');
+    ok((wait_for { !$old->alive } 60), 'new binary: the old one ends');
+    ok(whole(file($nginx)), 'new binary: the old one has written');
+    ok(!running($nginx), 'new binary: not running');
+
+    is(status($nginx, '/run?duration=300ms'), 200, 'new binary: run');
+    ok((wait_for { !running($nginx) } 60), 'new binary: it ends by itself');
+    is(state($nginx)->{trace}{bytes}, length file($nginx),
+       'new binary: and has written');
+
+    $load->stop(graceful => 0);
+    $nginx->signal('QUIT');
+    ok((wait_for { !$nginx->alive } 60), 'new binary: quit');
+    is_deeply([ leftover($nginx) ], [], 'new binary: nothing else is there');
+    is_deeply([ $nginx->alerts ], [], 'new binary: no alerts');
 }
 
 

@@ -3,7 +3,9 @@
 
 # The execution trace of a real nginx in the real go tool trace: nothing is
 # refused, tasks are the access log's requests, and waits, calls and work have
-# the times that are known.  TRACE_WINDOWS=N takes N random windows.
+# the times that are known.  TRACE_WINDOWS=N takes N pairs of random windows;
+# TRACE_GO="1.22.12 1.27.4" tries the tools of these versions of Go, too, which go
+# fetches where they are not there.
 
 use strict;
 use warnings;
@@ -20,6 +22,7 @@ needs('curl');
 needs('go');
 
 my $windows = $ENV{TRACE_WINDOWS} // 12;
+my @versions = split ' ', $ENV{TRACE_GO} // '';
 my $slow = Pprof::Slow->upstream;
 my ($tls_port, $tls_listen) = tls_listen();
 my $dead_port = free_port();
@@ -243,6 +246,25 @@ unlike($res->{content}, qr/\?x=|nowhere/, 'no URIs');
 is(scalar(keys %{ $t->{procs} }) >= 2, 1, 'both workers');
 
 
+# What the tool makes of it, of each version: logs that are of no task have a row
+# without a name.
+
+my %listed = %{ $t->{tasks} };
+
+$listed{$_} += $t->{open}{$_} for keys %{ $t->{open} };
+$listed{''}++ if grep { $_->[2] == 0 } @{ $t->{logs} };
+
+for my $version ('', @versions) {
+    my $what = 'go ' . ($version || 'installed');
+    my $pages = Pprof::Trace::pages($path, $version);
+
+    is(Pprof::Trace::refused($path, $version), '', "$what: reads it");
+    is_deeply($pages->{bad}, [], "$what: pages");
+    is($pages->{said}, '', "$what: no complaint");
+    is_deeply($pages->{tasks}, \%listed, "$what: tasks");
+}
+
+
 # CPU samples while somebody takes them, of one worker
 
 my ($pid) = $nginx->worker_pids;
@@ -344,7 +366,8 @@ $half->stop;
 
 # Random windows under load, reloads and kills.
 
-my @load = map { $nginx->load($_, seconds => 600, connections => 2) }
+my $most = 600 + 10 * $windows;
+my @load = map { $nginx->load($_, seconds => $most, connections => 2) }
            '/static/small', '/proxy/small', '/sub',
            "https://127.0.0.1:$tls_port/sub";
 my @refused;
@@ -375,10 +398,19 @@ for my $i (1 .. $windows) {
 
         PprofTest::spew($job->[1], $res->{content});
 
-        my $why = $res->{status} == 200 ? Pprof::Trace::refused($job->[1])
-                                        : "status $res->{status}";
-        push @refused, "$i: $why" if $why;
         $nginx->{taken}++;
+
+        if ($res->{status} != 200) {
+            push @refused, "$i: status $res->{status}";
+            next;
+        }
+
+        # of the others, the first windows: a reload and a crash are among them
+
+        for my $version ('', $i > 5 ? () : @versions) {
+            my $why = Pprof::Trace::refused($job->[1], $version);
+            push @refused, "$i: $version: $why" if $why;
+        }
     }
 }
 

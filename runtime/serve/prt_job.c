@@ -14,6 +14,10 @@
 #include "serve/prt_job.h"
 
 
+/* bytes of an answer, some 0.1 ms for the kernel to take back */
+#define PRT_JOB_LARGE  (1024 * 1024)
+
+
 /* finished jobs that the control thread has taken but not yet been given */
 static prt_job_t  *prt_job_ready;
 
@@ -226,6 +230,18 @@ prt_job_count(prt_job_t *job, const prt_profile_info_t *profile)
 void
 prt_job_free(prt_job_t *job)
 {
+    /* the event loop is not held for it: the service thread comes here again */
+
+    if (job->answer.size > PRT_JOB_LARGE && !job->over
+        && prt_process.started)
+    {
+        job->over = 1;
+        atomic_store(&job->cancelled, 1);
+
+        prt_job_submit(job);
+        return;
+    }
+
     prt_snapshot_free(job->start);
     prt_merge_free(job->merge);
 

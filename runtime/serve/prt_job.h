@@ -72,6 +72,7 @@ struct prt_job_s {
     int                    notify;         /* eventfd of who reads that queue */
     _Atomic int            ended;
     _Atomic int            cancelled;
+    int                    over;           /* nobody has it, and it is to be freed */
 
     unsigned               profile;        /* number in the registry */
     prt_profile_request_t  request;

@@ -17,31 +17,101 @@ use warnings;
 use PprofTest ();
 
 
+my %tools;
+
+# The tool of the installed Go, or of the version that is named, which go fetches
+# where it is not there; and how its dump is asked for.
+
+sub tool {
+    my ($version) = @_;
+    my $key = $version // '';
+
+    return @{ $tools{$key} } if $tools{$key};
+
+    my $env = length $key ? { GOTOOLCHAIN => "go$key" } : undef;
+    my ($code, $out) = PprofTest::run_command(
+        [ PprofTest::find('go'), 'tool', '-n', 'trace' ], bound => 600,
+        env => $env);
+    my ($path) = $out =~ m{^(/.*/trace)$}m or die "no trace tool $key: $out";
+
+    ($code, $out) = PprofTest::run_command([ $path, '-h' ]);
+    $tools{$key} = [ $path, $out =~ /-d=mode/ ? '-d=parsed' : '-d=1' ];
+
+    return @{ $tools{$key} };
+}
+
+
 # Whether the tool takes it: an empty string, or what it says.
 
 sub refused {
-    my ($path) = @_;
-    my $go = PprofTest::find('go');
+    my ($path, $version) = @_;
 
     my ($code, $out) = PprofTest::run_command([ 'sh', '-c',
-        '{ "$1" tool trace -d=parsed "$2" || echo "FAILED $?"; } 2>&1 '
-        . '| tail -n 4', 'trace', $go, $path ], bound => 300);
+        '{ "$1" "$2" "$3" || echo "FAILED $?"; } 2>&1 | tail -n 4',
+        'trace', tool($version), $path ], bound => 300);
 
     return 'no end' unless defined $code;
     return $out =~ /FAILED|Sync/ && $out !~ /FAILED/ ? '' : $out || 'nothing';
 }
 
 
+# What its pages are: the tasks of /usertasks, complete or not, by type; bad, a
+# line for each page that is none; said, what it had to say meanwhile.
+
+my @pages = ('/', '/usertasks', '/userregions', '/goroutines', '/mmu',
+             '/jsontrace?view=proc', '/jsontrace?view=thread',
+             map { "/$_?raw=1" } qw( io block syscall sched ));
+
+sub pages {
+    my ($path, $version) = @_;
+    my ($tool) = tool($version);
+    my $dir = PprofTest::temp_dir();
+    my $port = PprofTest::free_port();
+    my $self = { tasks => {}, bad => [] };
+
+    my $viewer = Pprof::Process->start(output => "$dir/said",
+        command => [ $tool, "-http=127.0.0.1:$port", $path ],
+        env => { BROWSER => 'true' });
+
+    my $up = $viewer->wait_port($port, 120);
+
+    push @{ $self->{bad} }, 'does not start' if !$up;
+
+    for my $page ($up ? @pages : ()) {
+        my $res = PprofTest::fetch("http://127.0.0.1:$port$page")->result(120);
+
+        if ($res->{status} != 200 || length $res->{content} < 100) {
+            push @{ $self->{bad} }, "$page: $res->{status} $res->{content}";
+            next;
+        }
+
+        next if $page ne '/usertasks';
+
+        while ($res->{content} =~ m{href="/usertask\?type=([^"&]*)">(\d+)</a>}g) {
+            my ($type, $n) = ($1, $2);
+            $self->{tasks}{ $type =~ s/\+/ /gr =~ s/%(..)/chr hex $1/ger } = $n;
+        }
+    }
+
+    $viewer->stop(graceful => 0);
+
+    $self->{said} = join "\n", grep {
+        !/(?:Preparing|Splitting) trace for viewer|viewer is listening on /
+    } split /\n/, PprofTest::slurp("$dir/said");
+
+    return $self;
+}
+
+
 sub read {
     my ($class, $path) = @_;
-    my $go = PprofTest::find('go');
     my (%g, %region, %task, $last, $since);
     my $self = bless { tasks => {}, open => {}, logs => [], states => [],
                        regions => {}, roots => {}, memory => [], procs => {},
                        samples => 0 }, $class;
 
-    open my $in, '-|', 'sh', '-c', '"$1" tool trace -d=parsed "$2" 2>&1',
-         'trace', $go, $path or die "go tool trace: $!";
+    open my $in, '-|', 'sh', '-c', '"$1" "$2" "$3" 2>&1', 'trace', tool(),
+         $path or die "go tool trace: $!";
 
     my ($event, @frames, $transition);
 
@@ -96,9 +166,9 @@ sub read {
                 $self->{misnested}++ if !$r || $r->[0] ne $1;
 
             } elsif ($kind eq 'Log'
-                     && $rest =~ /Category="(.*?)" Message="(.*)"/)
+                     && $rest =~ /Task=(\d+) Category="(.*?)" Message="(.*)"/)
             {
-                push @{ $self->{logs} }, [ $1, $2 ];
+                push @{ $self->{logs} }, [ $2, $3, $1 ];
 
             } elsif ($kind eq 'Metric' && $rest =~ /Uint64\((\d+)\)/) {
                 push @{ $self->{memory} }, $1;
