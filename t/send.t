@@ -16,9 +16,7 @@ use Test::More;
 needs('curl');
 
 my $piece = 128 * 1024;
-my $files = temp_dir();
-my ($cert, $key) = tls_files($files);
-my $tls = free_port();
+my ($tls, $tls_listen) = tls_listen();
 my @ways = map { [ $_ => free_port() ] }
            'sendfile on', 'aio threads', 'directio 512', 'limit_rate 2m',
            'output_buffers 1 4k', 'postpone_output 0', 'sendfile_max_chunk 64k';
@@ -29,9 +27,7 @@ my %config = (http_config => qq{
     } . join('', map { "server { listen 127.0.0.1:$_->[1]; $_->[0];"
                        . " location /debug/ { pprof auto; } }\n" } @ways),
     config => qq{
-    listen 127.0.0.1:$tls ssl http2;
-    ssl_certificate $cert;
-    ssl_certificate_key $key;
+    $tls_listen
     location /debug/ { pprof auto; }
     location /impatient/ { pprof auto; send_timeout 1; }
     location = /text { hosted text kb=10; }
