@@ -58,7 +58,7 @@ sub start {
                 proxy_set_header Connection "";
             }
             location /threads/ { alias \$DIR/html/; aio threads; sendfile on; }
-            location /slow { limit_req zone=slow burst=50; return 200 "ok\\n"; }
+            location = /slow { limit_req zone=slow burst=50; alias \$DIR/html/slow; }
             location /rate/ { alias \$DIR/html/; limit_rate 400k; }
             location /slowly/ { alias \$DIR/html/; limit_rate 100k; }
             location /included { add_before_body /small; return 200 "main\\n"; }
@@ -68,6 +68,7 @@ sub start {
         });
 
     PprofTest::spew($nginx->dir . '/html/file', $text);
+    PprofTest::spew($nginx->dir . '/html/slow', "ok\n");
     $nginx->{tls_port} = $tls_port;
 
     return $nginx;
@@ -112,9 +113,9 @@ sub work {
     # timers: a delay and a rate are what they are
 
     my $start = time;
-    my @slow = map { $nginx->background('/slow') } 1 .. 11;
+    my @slow = map { $nginx->background('/slow') } 1 .. 21;
     $got{'limit_req, status'} = join ' ', map { $_->result(60)->{status} } @slow;
-    $got{'limit_req delays'} = time - $start >= 0.45 ? 'yes' : 'no';
+    $got{'limit_req delays'} = time - $start >= 0.85 ? 'yes' : 'no';
 
     $start = time;
     $got{rate} = answer($nginx, '/rate/file');

@@ -108,7 +108,7 @@ hosted_burn(hosted_burn_t *b, uint64_t ns)
      * thread's time is left out.
      */
 
-    while (b->heavy + b->light < total) {
+    while (b->heavy < total - total / 4 || b->light < total / 4) {
 
         /*
          * Rounds are of no one length: samples come with the ticks of the
