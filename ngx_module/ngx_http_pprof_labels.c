@@ -388,8 +388,8 @@ ngx_http_pprof_labels_request(ngx_event_t *ev)
 
     /* the data of other events is whatever they want */
 
-    if ((uintptr_t) c - (uintptr_t) ngx_cycle->connections
-        >= ngx_cycle->connection_n * sizeof(ngx_connection_t))
+    if ((uintptr_t) c - (uintptr_t) ngx_http_pprof_connections
+        >= ngx_http_pprof_connection_n * sizeof(ngx_connection_t))
     {
         return ev->handler == ngx_http_pprof_hot.lock ? ev->data : NULL;
     }

@@ -30,7 +30,7 @@
 #define NGX_HTTP_PPROF_STALL_OFF             NGX_MAX_INT_T_VALUE
 #define NGX_HTTP_PPROF_TRACE_STALL_OFF       NGX_MAX_INT_T_VALUE
 
-/* no worker is held so long and lives on; it was written without its unit */
+/* most likely written without its unit */
 #define NGX_HTTP_PPROF_STALL_DOUBTFUL        10000         /* ms */
 
 

@@ -449,10 +449,10 @@ ngx_int_t ngx_http_pprof_answer_status(ngx_http_request_t *r,
     ngx_uint_t status, ngx_http_pprof_type_t *type, const u_char *data,
     size_t size);
 
-/* The headers, for who sends the body himself; size -1: not known. */
 /* The body, all of it in one buffer; it and what it refers to stay as they are. */
 ngx_int_t ngx_http_pprof_send(ngx_http_request_t *r, ngx_buf_t *b);
 
+/* The headers, for who sends the body himself; size -1: not known. */
 ngx_int_t ngx_http_pprof_send_header(ngx_http_request_t *r,
     ngx_uint_t status, ngx_http_pprof_type_t *type, off_t size);
 

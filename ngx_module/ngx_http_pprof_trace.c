@@ -334,8 +334,8 @@ ngx_http_pprof_trace_client(ngx_event_t *ev)
 
     c = ev->data;
 
-    if ((uintptr_t) c - (uintptr_t) ngx_cycle->connections
-        >= ngx_cycle->connection_n * sizeof(ngx_connection_t))
+    if ((uintptr_t) c - (uintptr_t) ngx_http_pprof_connections
+        >= ngx_http_pprof_connection_n * sizeof(ngx_connection_t))
     {
         return NULL;
     }
