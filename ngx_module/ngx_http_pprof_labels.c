@@ -348,6 +348,13 @@ ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now)
     r = ev->handler == ngx_http_pprof_hot.idle
         ? NULL : ngx_http_pprof_labels_request(ev);
 
+    ngx_http_pprof_labels_work(r, now);
+}
+
+
+void
+ngx_http_pprof_labels_work(ngx_http_request_t *r, uint64_t now)
+{
     /* for the one that it goes on with, it began where that was met */
 
     if (!ngx_http_pprof_labels_goes_on(r)) {

@@ -160,8 +160,12 @@ ngx_http_handler_pt ngx_http_pprof_labels_handler(ngx_http_request_t *r);
 ngx_http_request_t *ngx_http_pprof_labels_upstream_request(
     ngx_connection_t *c);
 
-/* Where an event begins, for the trace: which calls it instead of the loop. */
+/*
+ * Where an event begins; and its second half, for the trace, which is called
+ * instead and has found the request (NULL: none) itself.
+ */
 void ngx_http_pprof_labels_begin(ngx_event_t *ev, uint64_t now);
+void ngx_http_pprof_labels_work(ngx_http_request_t *r, uint64_t now);
 ngx_http_request_t *ngx_http_pprof_labels_request(ngx_event_t *ev);
 
 /* Whether phases and the end of a request are told to the trace. */

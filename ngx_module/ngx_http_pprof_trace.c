@@ -200,7 +200,7 @@ ngx_http_pprof_trace_begin(ngx_event_t *ev, uint64_t now)
     r = ngx_http_pprof_labels_request(ev);
 
     if (ngx_http_pprof_labels_goes_on(r)) {
-        ngx_http_pprof_labels_begin(ev, now);
+        ngx_http_pprof_labels_work(r, now);
         return;
     }
 
@@ -247,7 +247,7 @@ ngx_http_pprof_trace_begin(ngx_event_t *ev, uint64_t now)
     ngx_http_pprof_trace_labels = 0;
     ngx_http_pprof_trace_first = 1;
 
-    ngx_http_pprof_labels_begin(ev, now);
+    ngx_http_pprof_labels_work(r, now);
 }
 
 
